@@ -1,0 +1,1 @@
+"""What both services share: HTTP, failures, rates, paging ahead, shaping, state. Knows no API."""

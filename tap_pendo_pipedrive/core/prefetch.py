@@ -1,0 +1,116 @@
+"""Pages fetched ahead by worker threads, bounded in number and bytes, handed out in order."""
+
+from __future__ import annotations
+
+import collections
+import threading
+import typing as t
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+#: Seconds between looks for an interrupt while waiting for a page.
+POLL: t.Final = 0.2
+
+
+class Sized(t.Protocol):
+    """Something with a size in bytes."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that it holds in memory."""
+
+
+P = t.TypeVar("P", bound=Sized)
+
+
+class Allowance:
+    """A number of bytes that all prefetchers of a run share.
+
+    A prefetcher with nothing in its queue may always add one page, so that the one whose pages
+    are being written never waits for the others.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.used = 0
+        self.changed = threading.Condition()
+        #: Set by a signal handler: what the consumer raises before its next page.
+        self.interrupt: BaseException | None = None
+
+
+class Prefetcher(t.Generic[P]):
+    """Iterates over pages in a thread of its own, ahead of whoever consumes them.
+
+    Args:
+        pages: Where pages come from; its errors reach the consumer after the pages before them.
+        allowance: Bytes that may wait to be consumed.
+        depth: Pages that may wait to be consumed.
+    """
+
+    def __init__(self, pages: Iterable[P], allowance: Allowance, depth: int = 16) -> None:
+        self._pages = pages
+        self._allowance = allowance
+        self._depth = depth
+        self._queue: collections.deque[P] = collections.deque()
+        self._error: BaseException | None = None
+        self._done = False
+        self._closed = False
+        # A daemon: a thread that waits for an answer must not hold back the end of the process.
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def __iter__(self) -> Iterator[P]:
+        """Hand out the pages in order."""
+        changed = self._allowance.changed
+        try:
+            while True:
+                with changed:
+                    while not changed.wait_for(lambda: self._queue or self._done, timeout=POLL):
+                        self._check_interrupt()
+                    self._check_interrupt()
+                    if not self._queue:
+                        break
+                    page = self._queue.popleft()
+                    self._allowance.used -= page.size
+                    changed.notify_all()
+                yield page
+        finally:
+            self.close()
+        if self._error is not None:
+            raise self._error
+
+    def _check_interrupt(self) -> None:
+        if self._allowance.interrupt is not None:
+            raise self._allowance.interrupt
+
+    def close(self) -> None:
+        """Stop fetching and forget what waits."""
+        with self._allowance.changed:
+            self._closed = True
+            self._allowance.used -= sum(page.size for page in self._queue)
+            self._queue.clear()
+            self._allowance.changed.notify_all()
+
+    def _has_room(self, page: P) -> bool:
+        if self._closed or not self._queue:
+            return True
+        fits = self._allowance.used + page.size <= self._allowance.size
+        return fits and len(self._queue) < self._depth
+
+    def _run(self) -> None:
+        changed = self._allowance.changed
+        try:
+            for page in self._pages:
+                with changed:
+                    changed.wait_for(lambda page=page: self._has_room(page))  # type: ignore[misc]
+                    if self._closed:
+                        break
+                    self._queue.append(page)
+                    self._allowance.used += page.size
+                    changed.notify_all()
+        except BaseException as error:  # noqa: BLE001 - raised again where the pages are consumed
+            self._error = error
+        finally:
+            with changed:
+                self._done = True
+                changed.notify_all()

@@ -1,0 +1,74 @@
+"""Points in time as the tap reads, compares and writes them: RFC 3339 in UTC."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+UTC = dt.timezone.utc
+
+
+def parse(value: str) -> dt.datetime:
+    """Read a date or date-time in any ISO 8601 form that settings and states hold.
+
+    Args:
+        value: For example ``2026-01-31``, ``2026-01-31T10:00:00Z`` or with an offset; without
+            a zone it is UTC.
+
+    Returns:
+        An aware time in UTC.
+
+    Raises:
+        ValueError: The text is not a date-time.
+    """
+    # Python 3.10 reads neither "Z" nor fractions of other lengths than three and six.
+    text = value.strip().replace(" ", "T", 1)
+    if text[-1:] in {"Z", "z"}:
+        text = f"{text[:-1]}+00:00"
+    head, dot, tail = text.partition(".")
+    if dot:
+        digits = len(tail) - len(tail.lstrip("0123456789"))
+        text = f"{head}.{tail[:digits][:6]:0<6}{tail[digits:]}"
+    moment = dt.datetime.fromisoformat(text)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def whole_seconds(moment: dt.datetime) -> str:
+    """Write a time as ``YYYY-MM-DDTHH:MM:SSZ``, dropping fractions of a second."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def ceil_seconds(moment: dt.datetime) -> str:
+    """Write a time as ``YYYY-MM-DDTHH:MM:SSZ``, rounding a fraction of a second up."""
+    if moment.microsecond:
+        moment += dt.timedelta(seconds=1)
+    return whole_seconds(moment)
+
+
+def from_epoch_ms(milliseconds: float) -> str | None:
+    """Write epoch milliseconds as RFC 3339; 0 means "never set" and becomes None.
+
+    Returns:
+        ``YYYY-MM-DDTHH:MM:SSZ``, with ``.mmm`` before the Z where there are milliseconds.
+    """
+    if not milliseconds:
+        return None
+    seconds, rest = divmod(int(milliseconds), 1000)
+    moment = dt.datetime(1970, 1, 1, tzinfo=UTC) + dt.timedelta(seconds=seconds)
+    text = moment.strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{text}.{rest:03}Z" if rest else f"{text}Z"
+
+
+def from_v1(value: str) -> str | None:
+    """Write Pipedrive's ``YYYY-MM-DD HH:MM:SS`` (UTC) as RFC 3339.
+
+    Returns:
+        None for an empty text and ``0000-00-00 00:00:00``; other forms as they are.
+    """
+    if value[10:11] == " ":
+        return None if value.startswith("0000") else f"{value[:10]}T{value[11:]}Z"
+    return None if not value or value.startswith("0000") else value
+
+
+def sort_key(value: str) -> str:
+    """Make RFC 3339 texts in UTC comparable, with and without fractions of a second."""
+    return value.rstrip("Z").rstrip("0").rstrip(".") if "." in value else value.rstrip("Z")

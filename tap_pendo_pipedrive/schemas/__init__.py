@@ -1,0 +1,1 @@
+"""JSON Schemas of the streams, one folder per service and one file per stream."""

@@ -1,0 +1,177 @@
+"""Deals, leads, pipelines and stages."""
+
+from __future__ import annotations
+
+import typing as t
+
+from tap_pendo_pipedrive.streams.pipedrive.custom_fields import CustomFieldStream, nest_v1
+from tap_pendo_pipedrive.streams.pipedrive.stream import (
+    CursorStream,
+    OffsetStream,
+    Params,
+    V1Stream,
+)
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from singer_sdk.helpers.types import Context
+
+    from tap_pendo_pipedrive.core.stream import Record
+    from tap_pendo_pipedrive.streams.pipedrive.products import DealProducts
+
+#: Both lists of a stream whose archived records the API keeps apart.
+_CURRENT: t.Final = {"is_archived": False}
+_ARCHIVED: t.Final = {"is_archived": True}
+
+
+def _lists(config: Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
+    return [_CURRENT, _ARCHIVED] if config["pipedrive_include_archived"] else [_CURRENT]
+
+
+class Deals(CustomFieldStream, CursorStream):
+    """Deals, archived and deleted ones too.
+
+    Since July 2025 archived deals are in a list of their own; each list has its bookmark.
+    """
+
+    name = "pipedrive_deals"
+    path = "/api/v2/deals"
+    primary_keys = ("id",)
+    replication_key = "update_time"
+    filtered = in_order = has_until = True
+    fields_stream = "pipedrive_deal_fields"
+    include_fields = (
+        "next_activity_id",
+        "last_activity_id",
+        "first_won_time",
+        "products_count",
+        "files_count",
+        "notes_count",
+        "followers_count",
+        "email_messages_count",
+        "activities_count",
+        "done_activities_count",
+        "undone_activities_count",
+        "participants_count",
+        "last_incoming_mail_time",
+        "last_outgoing_mail_time",
+        "smart_bcc_email",
+        "source_lead_id",
+    )
+    #: Ids whose children are due with the next record.
+    _due: tuple[int, ...] = ()
+
+    @property
+    def partitions(self) -> list[dict[str, t.Any]]:
+        """The list of current deals, and that of archived ones."""
+        return _lists(self.config)
+
+    def path_of(self, context: Context | None) -> str:
+        """The list's path."""
+        return f"{self.path}/archived" if (context or {}).get("is_archived") else self.path
+
+    def cost_of(self, context: Context | None) -> int:
+        """A page of archived deals costs twice as much."""
+        return self.token_cost * (2 if (context or {}).get("is_archived") else 1)
+
+    def walk(self, context: Context | None, params: Params) -> Iterator[t.Any]:
+        """Ask for deleted deals too: the API leaves them out unless they are named."""
+        if self.config["pipedrive_include_deleted"]:
+            params = {"status": "open,won,lost,deleted", **params}
+        return super().walk(context, params)
+
+    def get_records(self, context: Context | None) -> Iterator[Record]:
+        """Yield deals; before those of a batch, their products are due."""
+        records = super().get_records(context)
+        children = self.deal_products
+        if children is None:
+            yield from records
+            return
+        for batch in children.batches_ahead(records):
+            self._due = tuple(record["id"] for record in batch)
+            yield from batch
+
+    @property
+    def deal_products(self) -> DealProducts | None:
+        """The stream of their products, if it is selected and can be read."""
+        return next(
+            (t.cast("DealProducts", child) for child in self.child_streams if child.selected), None
+        )
+
+    def generate_child_contexts(
+        self, record: Record, context: Context | None
+    ) -> Iterable[Context | None]:
+        """Yield the ids of a whole batch with its first record, and nothing with the others."""
+        del record, context
+        due, self._due = self._due, ()
+        if due and self.deal_products and self.deal_products.goes_on:
+            yield {"deal_ids": due}
+
+
+class Leads(CustomFieldStream, OffsetStream):
+    """Leads, archived ones too. They have the deals' custom fields, in v1's encoding.
+
+    The list of archived leads cannot be filtered by time.
+    """
+
+    name = "pipedrive_leads"
+    path = "/v1/leads"
+    primary_keys = ("id",)
+    replication_key = "update_time"
+    filtered = in_order = gated = True
+    fields_stream = "pipedrive_deal_fields"
+
+    @property
+    def partitions(self) -> list[dict[str, t.Any]]:
+        """The list of current leads, and that of archived ones."""
+        return _lists(self.config)
+
+    def is_filtered(self, context: Context | None) -> bool:
+        """Only the current ones can be filtered."""
+        return not (context or {}).get("is_archived")
+
+    def path_of(self, context: Context | None) -> str:
+        """The list's path."""
+        return f"{self.path}/archived" if (context or {}).get("is_archived") else self.path
+
+    def cost_of(self, context: Context | None) -> int:
+        """A page of archived leads costs twice as much."""
+        return self.token_cost * (2 if (context or {}).get("is_archived") else 1)
+
+    def prepare(self, row: Record) -> Record:
+        """Give leads the deals' form of custom fields."""
+        return nest_v1(row, self.custom_fields)
+
+
+class LeadLabels(V1Stream):
+    """Labels of leads."""
+
+    name = "pipedrive_lead_labels"
+    path = "/v1/leadLabels"
+    primary_keys = ("id",)
+    replication_key = "update_time"
+    token_cost = 10
+    gated = True
+
+
+class Pipelines(CursorStream):
+    """Pipelines. Asking for changes only is an error here (HTTP 400)."""
+
+    name = "pipedrive_pipelines"
+    path = "/api/v2/pipelines"
+    primary_keys = ("id",)
+    replication_key = "update_time"
+    token_cost = 5
+    in_order = True
+
+
+class Stages(CursorStream):
+    """Stages of all pipelines. Asking for changes only is an error here (HTTP 400)."""
+
+    name = "pipedrive_stages"
+    path = "/api/v2/stages"
+    primary_keys = ("id",)
+    replication_key = "update_time"
+    token_cost = 5
+    in_order = True

@@ -1,0 +1,144 @@
+"""The bases of Pipedrive's streams, one for each way to page."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import typing as t
+from importlib import resources
+
+from singer_sdk.schema.source import SchemaDirectory
+
+from tap_pendo_pipedrive.core import timestamps
+from tap_pendo_pipedrive.core.http import Request
+from tap_pendo_pipedrive.core.stream import ApiStream, Page, Span
+from tap_pendo_pipedrive.streams.pipedrive import pages
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from singer_sdk.helpers.types import Context
+
+Params = dict[str, t.Union[str, int]]  # noqa: UP007 - an alias is evaluated on Python 3.10
+
+_SCHEMAS: t.Final = SchemaDirectory(resources.files("tap_pendo_pipedrive.schemas.pipedrive"))
+
+
+class PipedriveStream(ApiStream):
+    """A list of Pipedrive.
+
+    Attributes:
+        params: Query parameters of every request.
+        include_fields: Attributes that the API leaves out unless asked for them.
+    """
+
+    params: t.ClassVar[Params] = {}
+    include_fields: t.ClassVar[tuple[str, ...]] = ()
+
+    @functools.cached_property
+    def schema(self) -> dict[str, t.Any]:
+        """The stream's JSON schema."""
+        return self.load_schema()
+
+    def load_schema(self) -> dict[str, t.Any]:
+        """Read the schema that comes with the package."""
+        return copy.deepcopy(_SCHEMAS.get_schema(self.name.removeprefix("pipedrive_")))
+
+    def request(self, context: Context | None, params: Mapping[str, str | int]) -> Request:
+        """Describe a request of this stream."""
+        asked: Params = {**self.params, **params}
+        if self.include_fields:
+            asked["include_fields"] = ",".join(self.include_fields)
+        return Request(
+            stream=self.name,
+            path=self.path_of(context),
+            params=asked,
+            cost=self.cost_of(context),
+            gated=self.gated,
+            of_parent=self.parent_stream_type is not None,
+        )
+
+    def path_of(self, context: Context | None) -> str:
+        """The path of a partition."""
+        del context
+        return self.path
+
+    def cost_of(self, context: Context | None) -> int:
+        """The API tokens that a request for a partition costs."""
+        del context
+        return self.token_cost
+
+    def walk(self, context: Context | None, params: Params) -> Iterator[Page]:
+        """Fetch a list's pages."""
+        raise NotImplementedError
+
+    #: How this API version is asked to sort by the replication key, ascending and descending.
+    ascending: t.ClassVar[Params] = {}
+    descending: t.ClassVar[Params] = {}
+    has_until: t.ClassVar[bool] = False
+
+    def pages(self, context: Context | None, span: Span) -> Iterable[Page]:
+        """Fetch what changed within a span, or everything."""
+        order = self.ascending if self.in_order else {}
+        if span.start is None or not self.is_filtered(context):
+            # Unfiltered, so that rows without an update time come too.
+            return self.walk(context, order)
+        params = {**order, "updated_since": timestamps.whole_seconds(span.start)}
+        if span.end is not None and self.has_until:
+            params["updated_until"] = timestamps.ceil_seconds(span.end)
+        if not span.with_nulls:
+            return self.walk(context, params)
+        return self._with_owed_nulls(context, params)
+
+    def _with_owed_nulls(self, context: Context | None, params: Params) -> Iterator[Page]:
+        yield from self.walk(context, params)
+        # The first reading, unfiltered, did not reach its end. Where the API sorts rows without
+        # an update time last, they are still owed; sorted down, they come first.
+        yield from pages.owed_nulls(self.walk(context, self.descending), self.replication_key or "")
+
+
+class CursorStream(PipedriveStream):
+    """A v2 list, paged by cursor.
+
+    Sorting by update time keeps a walk complete while rows change: they move to the tail.
+    """
+
+    token_cost = 10
+    ascending: t.ClassVar[Params] = {"sort_by": "update_time", "sort_direction": "asc"}
+    descending: t.ClassVar[Params] = {"sort_by": "update_time", "sort_direction": "desc"}
+
+    def walk(self, context: Context | None, params: Params) -> Iterator[Page]:
+        """Follow the list's cursors."""
+        request = self.request(context, {"limit": pages.LARGEST_PAGE, **params})
+        return pages.cursor_pages(self.client, request)
+
+
+class V1Stream(PipedriveStream):
+    """A v1 list that comes in one answer, in any order."""
+
+    token_cost = 20
+
+    def converters(self) -> Mapping[str, Callable[[t.Any], t.Any]]:
+        """V1 writes ``YYYY-MM-DD HH:MM:SS`` in UTC, and zeros for never ("Date format")."""
+        properties: Mapping[str, t.Any] = self.effective_schema.get("properties", {})
+        return {
+            name: timestamps.from_v1
+            for name, definition in properties.items()
+            if definition.get("format") == "date-time"
+        }
+
+    def walk(self, context: Context | None, params: Params) -> Iterator[Page]:
+        """Fetch the list."""
+        return pages.single_page(self.client, self.request(context, params))
+
+
+class OffsetStream(V1Stream):
+    """A v1 list, paged by offset."""
+
+    page_size: t.ClassVar[int] = pages.LARGEST_PAGE
+    ascending: t.ClassVar[Params] = {"sort": "update_time ASC"}
+    descending: t.ClassVar[Params] = {"sort": "update_time DESC"}
+
+    def walk(self, context: Context | None, params: Params) -> Iterator[Page]:
+        """Walk the list's offsets."""
+        return pages.offset_pages(self.client, self.request(context, params), self.page_size)

@@ -1,0 +1,168 @@
+"""The tap: settings, discovery, sync, exit code."""
+
+from __future__ import annotations
+
+import sys
+import time
+import typing as t
+
+import click
+from singer_sdk import Tap
+from singer_sdk.exceptions import ConfigValidationError
+
+from tap_pendo_pipedrive import settings
+from tap_pendo_pipedrive.core.messages import MessageWriter
+from tap_pendo_pipedrive.core.prefetch import Allowance
+from tap_pendo_pipedrive.core.redaction import guard_logging, redact
+from tap_pendo_pipedrive.core.stream import ApiStream, Outcome
+from tap_pendo_pipedrive.streams import pendo_streams, pipedrive_streams
+
+if t.TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+
+#: Bytes of pages that may wait to be written, over all streams.
+PAGES_AHEAD: t.Final = 32 << 20
+
+
+class SyncFailed(click.ClickException):
+    """At least one stream failed, or was forbidden while fail_on_forbidden is set."""
+
+
+class TapPendoPipedrive(Tap):
+    """Extracts Pendo (product analytics) and Pipedrive (CRM)."""
+
+    name = "tap-pendo-pipedrive"
+    config_jsonschema = settings.SCHEMA
+    message_writer_class = MessageWriter
+    # The catalog holds the account's own custom fields, so discovery needs valid settings.
+    dynamic_catalog = True
+
+    def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
+        self.allowance = Allowance(PAGES_AHEAD)
+        self._syncing = False
+        super().__init__(*args, **kwargs)
+
+    # Settings and discovery.
+
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        """Check the settings before any request.
+
+        Raises:
+            ConfigValidationError: With a message for each setting that is wrong.
+        """
+        schema = self.config_jsonschema
+        self.append_builtin_config(schema)
+        self._config = settings.drop_unset(self._config)
+        redact.add(str(self._config.get(name) or "") for name in settings.SECRETS)
+        guard_logging()
+        for name in settings.unknown(self._config, schema):
+            self.logger.warning("%s: the tap does not know this setting and ignores it.", name)
+        errors = settings.check(self._config, schema)
+        if errors and raise_errors:
+            summary = "The configuration is not valid"
+            raise ConfigValidationError(summary, errors=errors, schema=schema)
+        return errors
+
+    def discover_streams(self) -> Sequence[ApiStream]:
+        """List the streams of the services that are on."""
+        services = settings.Services.of(self.config)
+        streams: list[ApiStream] = []
+        if services.pendo:
+            streams += pendo_streams(self)
+        if services.pipedrive:
+            streams += pipedrive_streams(self)
+        return streams
+
+    # Sync.
+
+    def sync_all(self) -> None:  # type: ignore[misc]  # the SDK's stops at the first failure
+        """Sync every selected stream; one stream's trouble does not stop the others.
+
+        Raises:
+            SyncFailed: After the others were read and their state written.
+        """
+        self._reset_state_progress_markers()
+        self._set_compatible_replication_methods()
+        if self.state:
+            self.state_writer.write_state(self.state)
+        self._syncing = True
+        streams = [stream for stream in self._api_streams() if stream.is_wanted]
+        roots = [stream for stream in streams if stream.parent_stream_type is None]
+        try:
+            for number, stream in enumerate(roots):
+                self._fetch_ahead(roots[number:])
+                self._sync_stream(stream)
+        except SystemExit:
+            self.state_writer.write_state(self.state)
+            raise
+        finally:
+            for stream in streams:
+                stream.close()
+        self._sum_up(streams)
+
+    def _api_streams(self) -> list[ApiStream]:
+        return t.cast("list[ApiStream]", list(self.streams.values()))
+
+    def _fetch_ahead(self, streams: Sequence[ApiStream]) -> None:
+        """Let as many streams of each service fetch as its requests may be in flight."""
+        places = {stream.client: stream.client.governor.concurrency for stream in streams}
+        for stream in streams:
+            if places[stream.client] > 0:
+                places[stream.client] -= 1
+                stream.fetch_ahead()
+
+    def _sync_stream(self, stream: ApiStream) -> None:
+        start = time.monotonic()
+        try:
+            stream.sync()
+        except Exception as error:
+            self.logger.debug("Traceback of %s", stream.name, exc_info=True)
+            stream.end_early(error)
+        stream.report.seconds = time.monotonic() - start
+        stream.finalize_state_progress_markers()
+
+    def _sum_up(self, streams: Sequence[ApiStream]) -> None:
+        for stream in streams:
+            report, usage = stream.report, stream.client.usage_of(stream.name)
+            self.logger.info(
+                "%s: %s; %d records, %d requests (%d retries), %d API tokens, %.1f s",
+                stream.name,
+                report.outcome.value,
+                report.records,
+                usage.requests,
+                usage.retries,
+                usage.tokens,
+                report.seconds,
+            )
+        stopped = [stream.name for stream in streams if stream.report.outcome is Outcome.STOPPED]
+        forbidden = [s.name for s in streams if s.report.outcome is Outcome.FORBIDDEN]
+        failed = [stream.name for stream in streams if stream.report.outcome is Outcome.FAILED]
+        if stopped:
+            self.logger.warning(
+                "Stopped on the API budget; the next run continues with: %s", ", ".join(stopped)
+            )
+        if forbidden:
+            self.logger.warning("Skipped as forbidden: %s", ", ".join(forbidden))
+        if self.config["fail_on_forbidden"]:
+            failed += forbidden
+        if failed:
+            message = f"Not read to the end: {', '.join(failed)}. The log says why."
+            raise SyncFailed(message)
+
+    # Signals.
+
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
+        """End the tap with 128 + signum; a sync first writes its final state.
+
+        The state must not be written here: the signal may have come in the middle of a message.
+        """
+        del frame
+        if not self._syncing or self.allowance.interrupt is not None:
+            sys.exit(128 + signum)
+        self.logger.info("Signal %d: writing the final state and shutting down.", signum)
+        self.allowance.interrupt = SystemExit(128 + signum)
+
+
+if __name__ == "__main__":
+    TapPendoPipedrive.cli()
