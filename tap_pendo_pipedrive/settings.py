@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import json
+import os
 import re
 import typing as t
 from urllib.parse import urlsplit
 
+from dotenv import find_dotenv, load_dotenv
 from singer_sdk import typing as th
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR, extend_validator_with_defaults
 
 from tap_pendo_pipedrive.core import timestamps
+from tap_pendo_pipedrive.core.redaction import redact
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping
@@ -217,6 +221,8 @@ SCHEMA: t.Final[dict[str, t.Any]] = th.PropertiesList(
 
 SECRETS: t.Final = tuple(name for name, prop in SCHEMA["properties"].items() if prop.get("secret"))
 
+#: A token pasted here by mistake must not show either.
+_NOT_ECHOED: t.Final = (*SECRETS, "pipedrive_company_domain")
 _MOMENT: t.Final = "a date and time such as 2026-01-31T00:00:00Z"
 _Validator = extend_validator_with_defaults(DEFAULT_JSONSCHEMA_VALIDATOR)
 
@@ -250,6 +256,40 @@ def drop_unset(config: Mapping[str, t.Any]) -> dict[str, t.Any]:
     }
 
 
+def from_environment(schema: Mapping[str, t.Any], prefix: str) -> dict[str, t.Any]:
+    """Read settings from environment variables, and from a ``.env`` file in or above this folder.
+
+    Unlike the SDK's reader it skips empty variables, and leaves values that do not fit their type
+    as they are, for :func:`check` to name them.
+
+    Args:
+        schema: The settings' JSON schema.
+        prefix: What precedes a setting's name in capitals.
+    """
+    load_dotenv(find_dotenv(usecwd=True))
+    config: dict[str, t.Any] = {}
+    for name, definition in schema["properties"].items():
+        text = os.environ.get(prefix + name.upper(), "").strip()
+        if text:
+            kinds = definition.get("type", "string")
+            config[name] = text if "string" in kinds else _parse(text)
+    return config
+
+
+def _parse(text: str) -> t.Any:  # noqa: ANN401 - settings have many types
+    lowered = text.lower()
+    if lowered in _TRUTH:
+        return _TRUTH[lowered]
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+#: How booleans are written in the environment.
+_TRUTH: t.Final = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
 def unknown(config: Mapping[str, t.Any], schema: Mapping[str, t.Any]) -> list[str]:
     """Name the settings that the tap does not know."""
     return sorted(set(config) - set(schema["properties"]))
@@ -275,7 +315,7 @@ def check(config: dict[str, t.Any], schema: Mapping[str, t.Any]) -> list[str]:
     errors += _check_credentials(config)
     errors += _check_dates(valid("start_date"), valid("end_date"))
     for name in ("pipedrive_api_url", "pipedrive_oauth_url", "pendo_api_url"):
-        errors += _check_url(name, valid(name))
+        errors += check_url(name, valid(name))
     return errors
 
 
@@ -283,9 +323,9 @@ def _message(error: ValidationError) -> str:
     name = str(error.path[0]) if error.path else "configuration"
     definition = SCHEMA["properties"].get(name, error.schema)
     accepted = _accepted(definition)
-    if name in SECRETS:
+    if name in _NOT_ECHOED:
         return f"{name}: must be {accepted}."
-    return f"{name}: {error.message}. It must be {accepted}."
+    return f"{name}: {redact(error.message)}. It must be {accepted}."
 
 
 def _accepted(definition: Mapping[str, t.Any]) -> str:
@@ -346,7 +386,9 @@ def _check_dates(start: str | None, end: str | None) -> list[str]:
         try:
             moments[name] = timestamps.parse(value)
         except ValueError:
-            errors.append(f"{name}: {value!r} is not a date and time. It must be {_MOMENT}.")
+            errors.append(
+                f"{name}: {redact(repr(value))} is not a date and time. It must be {_MOMENT}."
+            )
     if len(moments) == 2 and moments["start_date"] >= moments["end_date"]:  # noqa: PLR2004
         errors.append(
             f"start_date, end_date: start_date ({start}) must be before end_date ({end})."
@@ -354,7 +396,8 @@ def _check_dates(start: str | None, end: str | None) -> list[str]:
     return errors
 
 
-def _check_url(name: str, url: str | None) -> list[str]:
+def check_url(name: str, url: str | None) -> list[str]:
+    """Find what is wrong with a URL that credentials are sent to."""
     if url is None:
         return []
     try:
@@ -368,7 +411,7 @@ def _check_url(name: str, url: str | None) -> list[str]:
         return [f"{name}: must not hold a user, a password, a query or a fragment."]
     if parts.scheme == "http" and not _is_loopback(host):
         message = (
-            f"{name}: plain http would send the credentials in the clear to {host}."
+            f"{name}: plain http would send the credentials in the clear to {redact(host)}."
             " It must be https, or http to this machine (localhost, 127.0.0.1)."
         )
         return [message]

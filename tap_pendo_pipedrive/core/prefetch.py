@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import itertools
 import threading
 import typing as t
 
@@ -114,3 +115,26 @@ class Prefetcher(t.Generic[P]):
             with changed:
                 self._done = True
                 changed.notify_all()
+
+
+def in_turn(walks: Iterable[Iterable[P]], allowance: Allowance, width: int) -> Iterator[P]:
+    """Fetch several lists of pages at once and hand their pages out one list after the other.
+
+    Args:
+        walks: The lists; each is asked for when its turn to be fetched comes.
+        allowance: Bytes that may wait to be consumed.
+        width: Lists fetched at once at most.
+    """
+    pending = iter(walks)
+    ahead: collections.deque[Prefetcher[P]] = collections.deque()
+    try:
+        while True:
+            missing = width - len(ahead)
+            ahead.extend(Prefetcher(walk, allowance) for walk in itertools.islice(pending, missing))
+            if not ahead:
+                return
+            yield from ahead[0]
+            ahead.popleft()
+    finally:
+        for prefetcher in ahead:
+            prefetcher.close()

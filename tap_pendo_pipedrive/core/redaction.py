@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import typing as t
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,7 +18,7 @@ SHORTEST_SECRET: t.Final = 4
 class Redactor(logging.Filter):
     """Replaces known secrets in texts and, as a last line of defence, in log records.
 
-    It knows exact values (and their URL-encoded forms), so it cannot be fooled by the place in
+    It knows exact values (and their forms in URLs and JSON), so it cannot be fooled by the place in
     which a secret turns up.
     """
 
@@ -30,7 +31,8 @@ class Redactor(logging.Filter):
         known = set(self._secrets)
         for secret in secrets:
             if secret and len(secret) >= SHORTEST_SECRET:
-                known |= {secret, quote(secret, safe="")}
+                known |= {secret, quote(secret), quote(secret, safe=""), quote_plus(secret)}
+                known.add(json.dumps(secret)[1:-1])
         # Longest first: a secret may contain another one.
         self._secrets = tuple(sorted(known, key=len, reverse=True))
 

@@ -91,9 +91,8 @@ def _converter(
     kinds = set(_kinds(definition))
     if kinds == {"boolean"}:
         return _to_boolean
-    if kinds == {"string"} and definition.get("format") == "date":
-        # An empty text is how some answers say "no date"; no date column can hold it.
-        return lambda value: value or None
+    if kinds == {"string"} and definition.get("format") in {"date", "date-time"}:
+        return _to_date
     if "object" in kinds and (shape := _shaper(*_plan(definition, mask, path))):
         return lambda value: shape(value) if value.__class__ is dict else value
     if "array" in kinds and (items := definition.get("items")):
@@ -111,6 +110,11 @@ def _kinds(definition: Mapping[str, t.Any]) -> list[str]:
 
 def _to_boolean(value: Value) -> Value:
     return value if value.__class__ is bool else value != 0
+
+
+def _to_date(value: Value) -> Value:
+    # An empty text and a date of zeros are how some answers say "never"; no column holds them.
+    return value if value.__class__ is not str or value > "0001" else None
 
 
 def _convert_items(value: Value, convert: Convert) -> Value:

@@ -8,15 +8,19 @@ import datetime as dt
 import enum
 import functools
 import logging
+import types
 import typing as t
 from decimal import Decimal
 
 import msgspec
 from singer_sdk import Stream
+from singer_sdk.exceptions import AbortedSyncFailedException, AbortedSyncPausedException
 from singer_sdk.helpers._state import get_state_if_exists
 from singer_sdk.helpers.conform import TypeConformanceLevel
+from singer_sdk.mapper import SameRecordTransform
 
 from tap_pendo_pipedrive.core import timestamps
+from tap_pendo_pipedrive.core.bookmarks import FULL_READ, PROGRESS, STARTED_AT, Bookmark, Span
 from tap_pendo_pipedrive.core.failures import (
     BudgetExhausted,
     StreamFailed,
@@ -32,17 +36,10 @@ if t.TYPE_CHECKING:
     from singer_sdk.helpers.types import Context
 
     from tap_pendo_pipedrive.core.http import Client
+    from tap_pendo_pipedrive.core.messages import MessageWriter
     from tap_pendo_pipedrive.tap import TapPendoPipedrive
 
 Record = dict[str, t.Any]
-
-#: A bookmark never runs further ahead of this machine's clock: a record with a date in the far
-#: future would hide every later change.
-CLOCK_TOLERANCE: t.Final = dt.timedelta(minutes=10)
-
-PROGRESS: t.Final = "progress_markers"
-#: In the state while a first, unfiltered reading is not complete.
-FULL_READ: t.Final = "full_read_incomplete"
 
 _DECODE_ROWS: t.Final = msgspec.json.Decoder(
     list[t.Optional[dict[str, t.Any]]],  # noqa: UP045 - evaluated by msgspec on Python 3.10
@@ -57,31 +54,29 @@ class Page:
     Attributes:
         rows: A JSON array that is not decoded yet, or decoded rows.
         size: Bytes that it holds in memory, about.
+        fetched: When the answer came.
     """
 
     rows: msgspec.Raw | list[Record]
     size: int
+    fetched: dt.datetime = dataclasses.field(
+        default_factory=lambda: dt.datetime.now(timestamps.UTC), kw_only=True
+    )
 
     def decode(self) -> list[Record]:
         """Return the rows. Rows that are null are left out."""
-        rows = self.rows if isinstance(self.rows, list) else _DECODE_ROWS(self.rows)
+        if isinstance(self.rows, list):
+            return self.rows
+        rows = _DECODE_ROWS(self.rows)
         return [row for row in rows if row is not None]
 
 
 @dataclasses.dataclass(frozen=True)
-class Span:
-    """Which rows of an incremental stream are wanted.
+class Batch:
+    """Shaped records that are written together, after the children of all of them."""
 
-    Attributes:
-        start: Rows from this time on; None for all.
-        end: Rows before this time; None for no end.
-        with_nulls: Rows without a replication key are still owed from an unfiltered reading that
-            did not reach its end.
-    """
-
-    start: dt.datetime | None = None
-    end: dt.datetime | None = None
-    with_nulls: bool = False
+    records: list[Record]
+    fetched: dt.datetime
 
 
 class Outcome(enum.Enum):
@@ -89,8 +84,8 @@ class Outcome(enum.Enum):
 
     PENDING = "not started"
     COMPLETE = "complete"
-    FORBIDDEN = "skipped: forbidden"
-    STOPPED = "stopped: API budget"
+    FORBIDDEN = "skipped as forbidden"
+    STOPPED = "stopped on the API budget"
     FAILED = "failed"
 
 
@@ -99,7 +94,6 @@ class Report:
     """What a run did with a stream, for the summary at its end."""
 
     outcome: Outcome = Outcome.PENDING
-    reason: str = ""
     records: int = 0
     seconds: float = 0.0
 
@@ -119,7 +113,7 @@ class ApiStream(Stream):
         gated: Only some plans or add-ons have the endpoint.
     """
 
-    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
+    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE  # The compiled shaper does it.
 
     path: t.ClassVar[str]
     token_cost: t.ClassVar[int] = 0
@@ -127,21 +121,23 @@ class ApiStream(Stream):
     in_order: t.ClassVar[bool] = False
     gated: t.ClassVar[bool] = False
 
+    _tap: TapPendoPipedrive
+
     def __init__(self, tap: TapPendoPipedrive, client: Client) -> None:
         super().__init__(tap)
         self.client = client
         self.report = Report()
         self.parent: ApiStream | None = None
-        self._held = False
-        self._allowance = tap.allowance
+        self.allowance = tap.allowance
         self._ahead: dict[tuple[t.Any, ...], Prefetcher[Page]] = {}
-        self._last_value = ""
-        self._latest_allowed = ""
+        self._bookmark: Bookmark | None = None
+        self._holds_bookmark = False
+        self._has_schema_message = False
 
     # What a stream declares.
 
     def pages(self, context: Context | None, span: Span) -> Iterable[Page]:
-        """Fetch the pages of a partition, one request after the other, in a worker thread.
+        """Fetch the pages of a partition, in a worker thread.
 
         Args:
             context: The partition or parent.
@@ -158,16 +154,207 @@ class ApiStream(Stream):
         """Conversions by column that this stream needs before those of its schema."""
         return {}
 
-    def prepare(self, row: Record) -> Record:
-        """Rearrange a row before it is shaped. Most streams need not."""
-        return row
+    #: Rearranges a row before it is shaped; None where rows need not be.
+    prepare: Callable[[Record], Record] | None = None
 
     @property
     def is_wanted(self) -> bool:
         """Whether the catalog selects the stream or one of its children."""
         return self.selected or self.has_selected_descendents
 
-    # Where to start.
+    # From pages to batches of records.
+
+    def span(self, context: Context | None) -> Span:
+        """Tell which rows are wanted, from the bookmark and the settings.
+
+        Raises:
+            StreamFailed: The state cannot be read.
+        """
+        if self.name in self._tap.unreadable_bookmarks:
+            raise StreamFailed(
+                f"{self.name}: its part of the state is not readable. Correct the state, or remove"
+                " the stream's bookmark to read it again."
+            )
+        if self.replication_key is None or self.replication_method != "INCREMENTAL":
+            return Span()
+        partition = self._get_state_partition_context(context)
+        state = get_state_if_exists(self.tap_state, self.name, partition) or {}
+        return Span.of(self.name, self.replication_key, state, self.config)
+
+    def fetch_ahead(self) -> None:
+        """Start to fetch the stream's first pages, before its turn to be written."""
+        try:
+            for context in self.partitions or (None,):
+                self._pages_of(context)
+        except TapError:
+            self.close()  # The error comes again when it is the stream's turn.
+
+    def close(self) -> None:
+        """Stop to fetch."""
+        for prefetcher in self._ahead.values():
+            prefetcher.close()
+        self._ahead.clear()
+
+    def _pages_of(self, context: Context | None) -> Prefetcher[Page]:
+        key = _key(context)
+        if key not in self._ahead:
+            pages = self.pages(context, self.span(context))
+            self._ahead[key] = Prefetcher(pages, self.allowance)
+        return self._ahead[key]
+
+    def batches(self, context: Context | None) -> Iterator[Batch]:
+        """Yield the shaped records of a partition, page by page."""
+        span = self.span(context)
+        prefetcher = self._pages_of(context)
+        state = self.get_context_state(context)
+        select = None
+        if (key := self.replication_key) and self.replication_method == "INCREMENTAL":
+            self._bookmark = Bookmark(self.name, state, key, in_order=self.in_order)
+            filtered = self.is_filtered(context)
+            if filtered and span.start is None:
+                state[FULL_READ] = True
+            select = (dataclasses.replace(span, start=None) if filtered else span).selector(key)
+        steps = [step for step in (self.prepare, self._shaper) if step is not None]
+        try:
+            for page in prefetcher:
+                records = page.decode()
+                for step in steps:
+                    records = [step(record) for record in records]
+                if select is not None:
+                    records = [record for record in records if select(record)]
+                if records:
+                    yield Batch(records, page.fetched)
+        finally:
+            prefetcher.close()
+            self._ahead.pop(_key(context), None)
+
+    def get_records(self, context: Context | None) -> Iterator[Record]:
+        """Yield the shaped records of a partition, for the SDK's own way to write them."""
+        for batch in self.batches(context):
+            yield from batch.records
+        self._note_all_read(context)
+
+    def _note_all_read(self, context: Context | None) -> None:
+        """Note in the state, after the last record was written, that nothing is owed."""
+        self.get_context_state(context).pop(FULL_READ, None)
+
+    @functools.cached_property
+    def _shaper(self) -> Callable[[Record], Record] | None:
+        # A deselected stream is read for its children, who may need any attribute.
+        mask = self.mask if self.selected else None
+        return compile_shaper(self.effective_schema, mask, self.converters())
+
+    # From records to messages.
+
+    def _sync_records(
+        self, context: Context | None = None, *, write_messages: bool = True
+    ) -> Generator[Record, t.Any, t.Any]:
+        """Sync the records and note how that ended."""
+        try:
+            if write_messages and self._is_plain:
+                self._sync_pages(context)
+            else:
+                records = super()._sync_records(context, write_messages=write_messages)
+                for record in records:
+                    self.report.records += 1
+                    yield record
+        except TapError as reason:
+            self.end_early(reason)
+        else:
+            if self.report.outcome is Outcome.PENDING:
+                self.report.outcome = Outcome.COMPLETE
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether records go out as they are, so that they can be written a page at a time.
+
+        Stream maps and flattening change them; `--test` counts them.
+        """
+        if self.name not in self._tap.mapper.stream_maps:
+            return True  # Not in the catalog: read for its children only.
+        first, *others = self.stream_maps
+        plain = type(first) is SameRecordTransform and not first.flattening_enabled
+        return plain and not others and self.ABORT_AT_RECORD_COUNT is None
+
+    def _sync_pages(self, context: Context | None) -> None:
+        """Do what the SDK does record by record, page by page."""
+        contexts = [context] if context is not None else self.partitions or (None,)
+        with contextlib.ExitStack() as metrics:
+            count: Callable[[int], None] = _ignore
+            if self.parent is None:
+                # Children are asked for in many small parts; the summary counts them together.
+                count = metrics.enter_context(self.get_record_counter()).increment
+                metrics.enter_context(self.get_sync_timer())
+            for current in contexts:
+                self._write_starting_replication_value(current)
+                for batch in self.batches(current):
+                    self._sync_batch(batch, current)
+                    count(len(batch.records) if self.selected else 0)
+                self._note_all_read(current)
+                if current and current == self._get_state_partition_context(current):
+                    self._finalize_state(self.get_context_state(current))
+        if not context:
+            self._finalize_state(self.stream_state)
+        self._write_state_message()
+
+    def _sync_batch(self, batch: Batch, context: Context | None) -> None:
+        """Write the children of a batch, then the batch, then move the bookmark."""
+        partition = self._get_state_partition_context(context) or {}
+        for name, value in partition.items():
+            for record in batch.records:
+                record.setdefault(name, value)
+        for parents in self.generate_child_contexts(batch.records[0], context):
+            self._sync_children(parents)
+        if not self.selected:
+            return
+        t.cast("MessageWriter", self._tap.message_writer).write_records(
+            self.name,
+            batch.records,
+            version=self._stream_version,
+            time_extracted=batch.fetched,
+        )
+        self._advance(batch.records)
+        before, self.report.records = self.report.records, self.report.records + len(batch.records)
+        if self.report.records // self.STATE_MSG_FREQUENCY > before // self.STATE_MSG_FREQUENCY:
+            self._write_state_message()
+
+    def _write_schema_message(self) -> None:
+        """Write the schema once, and the children's, who may get no record and yet a table."""
+        if not self._has_schema_message:
+            self._has_schema_message = True
+            super()._write_schema_message()
+            for child in self.child_streams:
+                if child.selected:
+                    child._write_schema_message()  # noqa: SLF001 - the same class
+
+    def generate_child_contexts(
+        self, record: Record, context: Context | None
+    ) -> Iterable[Context | None]:
+        """Yield nothing; a stream with children yields the parents that they are asked for by."""
+        del record, context
+        return ()
+
+    def _sync_children(self, child_context: Context | None) -> None:
+        """Sync the children of a batch of parents, without the SDK's log lines for each."""
+        for child in t.cast("list[ApiStream]", self.child_streams):
+            if child.is_wanted and child_context is not None:
+                try:
+                    child.sync_of(child_context)
+                except (AbortedSyncFailedException, AbortedSyncPausedException):
+                    continue  # `--test` has seen enough of it.
+
+    def sync_of(self, parents: Context) -> None:
+        """Sync this stream's records of some parents."""
+        self.context = types.MappingProxyType(dict(parents))
+        if self.selected:
+            self._write_schema_message()
+        if batch_config := self.get_batch_config(self.config):
+            self._sync_batches(batch_config, context=parents)
+        else:
+            for _ in self._sync_records(context=parents):
+                pass
+
+    # Bookmarks.
 
     @property
     def is_sorted(self) -> bool:
@@ -180,169 +367,25 @@ class ApiStream(Stream):
         The SDK would cap it by this machine's clock, which need not agree with the API's.
         """
 
-    def span(self, context: Context | None) -> Span:
-        """Tell which rows are wanted, from the bookmark and the settings.
-
-        Raises:
-            StreamFailed: The state holds something else than a time.
-        """
-        if self.replication_method != "INCREMENTAL":
-            return Span()
-        partition = self._get_state_partition_context(context)
-        state = get_state_if_exists(self.tap_state, self.name, partition) or {}
-        known = state.get("replication_key") == self.replication_key
-        bookmark = state.get("replication_key_value") if known else None
-        try:
-            moments = [timestamps.parse(bookmark)] if bookmark else []
-        except (TypeError, ValueError, AttributeError):
-            raise StreamFailed(
-                f"{self.name}: the state holds {bookmark!r} as replication_key_value, which is"
-                " not a time. Correct the state, or remove the stream's bookmark to read it again."
-            ) from None
-        if start_date := self.config.get("start_date"):
-            moments.append(timestamps.parse(start_date))
-        end_date = self.config.get("end_date")
-        return Span(
-            start=max(moments, default=None),
-            end=timestamps.parse(end_date) if end_date else None,
-            with_nulls=bool(bookmark and state.get(FULL_READ)),
-        )
-
     def _write_starting_replication_value(self, context: Context | None) -> None:
         self.span(context)  # Names the stream when its state cannot be read; the SDK does not.
         super()._write_starting_replication_value(context)
 
-    # Pages to records.
-
-    def fetch_ahead(self) -> None:
-        """Start to fetch the stream's first pages, before its turn to be written."""
-        with contextlib.suppress(TapError):  # Raised again when it is the stream's turn.
-            for context in self.partitions or (None,):
-                self._pages_of(context)
-
-    def close(self) -> None:
-        """Stop to fetch."""
-        for prefetcher in self._ahead.values():
-            prefetcher.close()
-        self._ahead.clear()
-
-    def _pages_of(self, context: Context | None) -> Prefetcher[Page]:
-        key = _key(context)
-        if key not in self._ahead:
-            pages = self.pages(context, self.span(context))
-            self._ahead[key] = Prefetcher(pages, self._allowance)
-        return self._ahead[key]
-
-    def get_records(self, context: Context | None) -> Iterator[Record]:
-        """Yield the shaped records of a partition."""
-        span = self.span(context)
-        prefetcher = self._pages_of(context)
-        state = self.get_context_state(context)
-        filtered = self.is_filtered(context)
-        if filtered and self.replication_method == "INCREMENTAL" and span.start is None:
-            state[FULL_READ] = True
-        self._last_value = ""
-        select = self._selector(dataclasses.replace(span, start=None) if filtered else span)
-        shape = self._shaper
-        try:
-            for page in prefetcher:
-                self._latest_allowed = timestamps.whole_seconds(
-                    dt.datetime.now(timestamps.UTC) + CLOCK_TOLERANCE
-                )
-                for row in page.decode():
-                    record = shape(self.prepare(row))
-                    if select is None or select(record):
-                        yield record
-        finally:
-            prefetcher.close()
-            self._ahead.pop(_key(context), None)
-        state.pop(FULL_READ, None)
-
-    @functools.cached_property
-    def _shaper(self) -> Callable[[Record], Record]:
-        shape = compile_shaper(self.effective_schema, self.mask, self.converters())
-        return shape or (lambda record: record)
-
-    def _selector(self, span: Span) -> Callable[[Record], bool] | None:
-        """Build the test whether a record is within the wanted time, to the second."""
-        key = self.replication_key
-        if key is None or (span.start is None and span.end is None):
-            return None
-        low = timestamps.whole_seconds(span.start).rstrip("Z") if span.start else ""
-        high = timestamps.ceil_seconds(span.end).rstrip("Z") if span.end else "~"
-        # A record without the key is always kept: nothing says that it is old.
-        return lambda record: (value := record.get(key)) is None or low <= value[:19] < high
-
-    # Records to bookmarks.
-
     def _increment_stream_state(
         self, latest_record: Record, *, context: Context | None = None
     ) -> None:
-        """Move the bookmark, unless that could hide a row from the next run."""
-        key = self.replication_key
-        if key is None or self._held or self.replication_method != "INCREMENTAL":
-            return
-        value = latest_record.get(key)
-        if value.__class__ is not str or value > self._latest_allowed:
-            return
-        state = self.get_context_state(context)
-        last = self._last_value
-        if value < last and timestamps.sort_key(value) < timestamps.sort_key(last):
-            if self.in_order and PROGRESS not in state:
-                self._distrust_order(state)
-            return
-        self._last_value = value
-        markers = state
-        if not self.in_order or PROGRESS in state:
-            markers = state.setdefault(PROGRESS, {"Note": "Counts when the stream is complete."})
-        markers["replication_key"] = key
-        markers["replication_key_value"] = value
+        del context
+        self._advance([latest_record])
 
-    def _distrust_order(self, state: dict[str, t.Any]) -> None:
-        """Set the bookmark back until the end, since rows do not come in order."""
-        self.logger.warning(
-            "%s: the API does not sort by %s as asked; the bookmark moves at the end only.",
-            self.name,
-            self.replication_key,
-        )
-        state[PROGRESS] = {
-            "Note": "Counts when the stream is complete.",
-            "replication_key": self.replication_key,
-            "replication_key_value": state.pop("replication_key_value", None),
-        }
-        if before := state.get("starting_replication_value"):
-            state["replication_key_value"] = before
-
-    # How it ends.
-
-    def _sync_records(
-        self, context: Context | None = None, *, write_messages: bool = True
-    ) -> Generator[Record, t.Any, t.Any]:
-        """Sync the records and note how that ended."""
-        try:
-            for record in super()._sync_records(context, write_messages=write_messages):
-                self.report.records += 1
-                yield record
-        except TapError as reason:
-            self.end_early(reason)
-        else:
-            if self.report.outcome is Outcome.PENDING:
-                self.report.outcome = Outcome.COMPLETE
-
-    def end_early(self, reason: Exception) -> None:
-        """Note why the stream ended before its end, and leave every bookmark where it is safe."""
-        outcome = next(
-            (outcome for kind, outcome in _OUTCOMES if isinstance(reason, kind)), Outcome.FAILED
-        )
-        self.report.outcome, self.report.reason = outcome, str(reason)
-        level = logging.ERROR if outcome is Outcome.FAILED else logging.WARNING
-        self.logger.log(level, "%s %s: %s", self.name, outcome.value, reason)
-        if outcome is not Outcome.FORBIDDEN and self.parent is not None:
-            self.parent.hold_bookmark()
+    def _advance(self, records: list[Record]) -> None:
+        """Move the bookmark behind records that were written."""
+        self.state_manager.is_flushed = False
+        if self._bookmark is not None and not self._holds_bookmark:
+            self._bookmark.advance(records)
 
     def hold_bookmark(self) -> None:
         """Keep the bookmark where it is: rows that follow are written without their children."""
-        self._held = True
+        self._holds_bookmark = True
         for state in self._states():
             state.pop(PROGRESS, None)
 
@@ -352,7 +395,7 @@ class ApiStream(Stream):
             super().finalize_state_progress_markers(state)
             return
         for each in self._states():
-            for marker in (PROGRESS, "starting_replication_value"):
+            for marker in (PROGRESS, STARTED_AT):
                 each.pop(marker, None)
         self.state_manager.is_flushed = False
         self._write_state_message()
@@ -361,12 +404,29 @@ class ApiStream(Stream):
         yield self.stream_state
         yield from self.stream_state.get("partitions", [])
 
+    # How it ends.
+
+    def end_early(self, reason: Exception) -> None:
+        """Note why the stream ended before its end, and leave every bookmark where it is safe."""
+        outcome = next(
+            (outcome for kind, outcome in _OUTCOMES if isinstance(reason, kind)), Outcome.FAILED
+        )
+        self.report.outcome = outcome
+        level = logging.ERROR if outcome is Outcome.FAILED else logging.WARNING
+        self.logger.log(level, "%s %s: %s", self.name, outcome.value, reason)
+        if outcome is not Outcome.FORBIDDEN and self.parent is not None:
+            self.parent.hold_bookmark()
+
 
 #: Every other error fails the stream.
 _OUTCOMES: t.Final = (
     (StreamForbidden, Outcome.FORBIDDEN),
     (BudgetExhausted, Outcome.STOPPED),
 )
+
+
+def _ignore(_count: int) -> None:
+    """Count nothing."""
 
 
 def _key(context: Context | None) -> tuple[tuple[str, str], ...]:

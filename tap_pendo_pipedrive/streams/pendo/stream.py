@@ -12,13 +12,14 @@ from singer_sdk.schema.source import SchemaDirectory
 
 from tap_pendo_pipedrive.core import timestamps
 from tap_pendo_pipedrive.core.http import BadBodyError, Request
-from tap_pendo_pipedrive.core.stream import ApiStream, Page, Span
+from tap_pendo_pipedrive.core.stream import ApiStream, Page
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from singer_sdk.helpers.types import Context
 
+    from tap_pendo_pipedrive.core.bookmarks import Span
     from tap_pendo_pipedrive.core.stream import Record
 
 _SCHEMAS: t.Final = SchemaDirectory(resources.files("tap_pendo_pipedrive.schemas.pendo"))
@@ -109,7 +110,7 @@ class ListStream(PendoStream):
     def _read(self, body: bytes) -> Page:
         try:
             rows = msgspec.json.decode(body, type=list[t.Optional[dict[str, t.Any]]])  # noqa: UP045
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise BadBodyError(str(error)) from None
         return Page(self._of_apps([row for row in rows if row is not None]), len(body))
 

@@ -77,8 +77,7 @@ def pipedrive_streams(tap: TapPendoPipedrive) -> list[PipedriveStream]:
         if isinstance(stream, FieldStream):
             stream.definitions = definitions
         if isinstance(stream, CustomFieldStream):
-            fields = by_name[stream.fields_stream]
-            stream.fields = fields if isinstance(fields, FieldStream) else None
+            stream.fields = t.cast("FieldStream", by_name[stream.fields_stream])
         if stream.parent_stream_type is not None:
             stream.parent = by_type[stream.parent_stream_type]
     return streams

@@ -14,6 +14,7 @@ from singer_sdk.authenticators import APIKeyAuthenticator, OAuthAuthenticator
 from tap_pendo_pipedrive.core.failures import Retry, ServiceFailed
 from tap_pendo_pipedrive.core.http import CONNECT_TIMEOUT, LONGEST_DELAY
 from tap_pendo_pipedrive.core.redaction import redact
+from tap_pendo_pipedrive.settings import check_url
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping
@@ -104,6 +105,11 @@ class PipedriveOAuth(OAuthAuthenticator):
         self._renewed_at = time.monotonic()
         self._good_until = self._renewed_at + max(lifetime - EARLY, lifetime / 2)
         self.api_domain = answer.get("api_domain") or self.api_domain
+        if errors := check_url("api_domain", self.api_domain):
+            raise ServiceFailed(
+                f"Pipedrive: the token server names a host that the tap does not trust: {errors[0]}"
+                " Set pipedrive_company_domain."
+            )
         if rotated and rotated != self.refresh_token:
             self.refresh_token = rotated
             logger.warning(

@@ -11,7 +11,7 @@ import re
 import threading
 import typing as t
 
-from tap_pendo_pipedrive.core.failures import BudgetExhausted, StreamForbidden
+from tap_pendo_pipedrive.core.failures import StreamForbidden, TapError
 from tap_pendo_pipedrive.core.stream import Page, Record
 from tap_pendo_pipedrive.streams.pipedrive import pages
 from tap_pendo_pipedrive.streams.pipedrive.stream import CursorStream, PipedriveStream
@@ -19,8 +19,10 @@ from tap_pendo_pipedrive.streams.pipedrive.stream import CursorStream, Pipedrive
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from singer_sdk.helpers.types import Context
+
+    from tap_pendo_pipedrive.core.bookmarks import Span
     from tap_pendo_pipedrive.core.http import Client, Request
-    from tap_pendo_pipedrive.tap import TapPendoPipedrive
 
 logger = logging.getLogger("tap-pendo-pipedrive.custom_fields")
 
@@ -117,9 +119,9 @@ class FieldStream(CursorStream):
         """The definitions, fetched now unless they were before."""
         return self.definitions.rows(self.request(None, {"limit": pages.LARGEST_PAGE}))
 
-    def walk(self, context: t.Any, params: t.Any) -> Iterator[Page]:  # noqa: ANN401
+    def pages(self, context: Context | None, span: Span) -> Iterator[Page]:
         """Hand out the definitions in one page; discovery may have fetched them already."""
-        del context, params
+        del context, span
         rows = self.all_rows()
         yield Page([dict(row) for row in rows], 1024 * len(rows))
 
@@ -132,28 +134,30 @@ class CustomFieldStream(PipedriveStream):
     """
 
     fields_stream: t.ClassVar[str]
-
-    def __init__(self, tap: TapPendoPipedrive, client: Client) -> None:
-        super().__init__(tap, client)
-        self.fields: FieldStream | None = None
+    fields: FieldStream
 
     @functools.cached_property
     def custom_fields(self) -> dict[str, Record]:
         """The account's custom fields, by code; empty where they may not be read."""
-        if self.fields is None:
-            return {}
         try:
             rows = self.fields.all_rows()
-        except (StreamForbidden, BudgetExhausted) as reason:
+        except StreamForbidden as reason:
             logger.warning("%s: its custom fields stay untyped: %s", self.name, reason)
-            return {}
+            rows = []
         return {row["field_code"]: row for row in rows if row.get("is_custom_field")}
 
     def load_schema(self) -> dict[str, t.Any]:
         """Add the account's custom fields to the schema that comes with the package."""
         schema = super().load_schema()
+        try:
+            fields = self.custom_fields
+        except TapError as reason:
+            # A sync goes on: what can be read is read, and the streams say what is wrong.
+            logger.warning("%s: its custom fields stay untyped: %s", self.name, reason)
+            self._tap.discovery_problems.append(reason)
+            fields = {}
         schema["properties"]["custom_fields"]["properties"] = {
-            code: _property(row) for code, row in self.custom_fields.items()
+            code: _property(row) for code, row in fields.items()
         }
         return schema
 

@@ -10,15 +10,19 @@ import msgspec
 
 from tap_pendo_pipedrive.core.failures import StreamFailed
 from tap_pendo_pipedrive.core.http import BadBodyError
+from tap_pendo_pipedrive.core.prefetch import in_turn
 from tap_pendo_pipedrive.core.stream import Page, Record
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from tap_pendo_pipedrive.core.http import Client, Request
+    from tap_pendo_pipedrive.core.prefetch import Allowance
 
 #: The largest page of most lists (v2: `limit` of each list; v1: "Pagination").
 LARGEST_PAGE: t.Final = 500
+#: Pages that a list must have for each page of it that is fetched at the same time.
+PAGES_A_LANE: t.Final = 8
 #: Pages whose rows an offset walk remembers, to recognise where it is.
 REMEMBERED: t.Final = 4
 
@@ -39,7 +43,18 @@ class _Envelope(msgspec.Struct):
     additional_data: _AdditionalData | None = None
 
 
+_REPEATS: t.Final = (
+    "{request.stream}: {request}: Pipedrive repeats a page instead of coming to an end. Run again"
+    " later."
+)
 _DECODE: t.Final = msgspec.json.Decoder(_Envelope).decode
+
+
+class _Row(msgspec.Struct):
+    update_time: t.Any = None
+
+
+_SKIM: t.Final = msgspec.json.Decoder(list[t.Optional[_Row]]).decode  # noqa: UP045 - for msgspec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,10 +64,12 @@ class Answered(Page):
     Attributes:
         cursor: Where the next page starts (v2); None at the end.
         more: Whether there is a next page (v1); None where the answer does not say.
+        stamps: The rows' update times, as far as they have one.
     """
 
     cursor: str | None
     more: bool | None
+    stamps: tuple[t.Any, ...] = ()
 
 
 def read(body: bytes) -> Answered:
@@ -63,7 +80,7 @@ def read(body: bytes) -> Answered:
     """
     try:
         envelope = _DECODE(body)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadBodyError(str(error)) from None
     if envelope.success is False:
         message = "success is false"
@@ -75,7 +92,14 @@ def read(body: bytes) -> Answered:
     cursor = None if extra.next_cursor in {None, ""} else str(extra.next_cursor)
     head = bytes(memoryview(envelope.data)[:1])
     if head == b"[":
-        return Answered(envelope.data, len(body), cursor, more)
+        try:
+            # Skimmed now, when the page can still be asked for again; decoded when it is written.
+            str(body, "utf-8")
+            rows = _SKIM(envelope.data)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise BadBodyError(str(error)) from None
+        stamps = tuple(row.update_time for row in rows if row is not None)
+        return Answered(envelope.data, len(body), cursor, more, stamps)
     if head != b"n":
         message = "data is not a list" if head else "data is missing"
         raise BadBodyError(message)
@@ -86,12 +110,12 @@ def read(body: bytes) -> Answered:
     return Answered([], len(body), cursor, more)
 
 
-def single_page(client: Client, request: Request) -> Iterator[Page]:
+def single_page(client: Client, request: Request) -> Iterator[Answered]:
     """Fetch a list that comes in one answer."""
     yield client.fetch(request, read)
 
 
-def cursor_pages(client: Client, request: Request) -> Iterator[Page]:
+def cursor_pages(client: Client, request: Request) -> Iterator[Answered]:
     """Follow the cursors of a v2 list.
 
     Raises:
@@ -105,15 +129,14 @@ def cursor_pages(client: Client, request: Request) -> Iterator[Page]:
         if page.cursor is None:
             return
         if page.cursor in seen:
-            raise StreamFailed(
-                f"{request.stream}: {request}: Pipedrive repeats a page instead of coming to an"
-                " end. Run again later."
-            )
+            raise StreamFailed(_REPEATS.format(request=request))
         seen.add(page.cursor)
         params = {**request.params, "cursor": page.cursor}
 
 
-def offset_pages(client: Client, request: Request, limit: int) -> Iterator[Page]:
+def offset_pages(
+    client: Client, request: Request, limit: int, allowance: Allowance
+) -> Iterator[Answered]:
     """Walk a v1 list by offset without losing a row when it changes meanwhile.
 
     Rows that vanish or move to the end pull all later ones forward, past the next offset. So each
@@ -121,46 +144,62 @@ def offset_pages(client: Client, request: Request, limit: int) -> Iterator[Page]
     the walk steps back until it does. What was seen is always the beginning of the list, so that
     nothing can hide before such a row. Rows that did not change are handed out once.
 
+    Long lists are fetched some pages at a time; the requests past the end that this may cost are
+    at most one for :data:`PAGES_A_LANE` pages.
+
     Args:
         client: Sends the requests.
         request: The list; its sort order must be ascending.
         limit: Rows a page.
+        allowance: Memory for pages that wait.
 
     Raises:
         StreamFailed: The API gives the same page again and again.
     """
     seen: collections.deque[dict[t.Any, t.Any]] = collections.deque(maxlen=REMEMBERED)
-    start = furthest = 0
+    start = furthest = read_pages = 0
+    overlaps = False
     while True:
-        params = {**request.params, "limit": limit, "start": start}
-        answer = client.fetch(dataclasses.replace(request, params=params), read)
-        rows = answer.decode()
-        known = collections.ChainMap(*seen)
-        if start and not (rows and rows[0].get("id") in known):
-            start = max(0, start - limit + 1)
-            continue
-        fresh = [row for row in rows if known.get(row.get("id"), _NEVER) != row.get("update_time")]
-        yield Page(fresh, answer.size)
-        more = len(rows) >= limit if answer.more is None else answer.more
-        end = start + len(rows)
-        if not more or not rows:
-            return
-        if not fresh and start >= furthest - 1:
-            if answer.more is None:
-                return  # A list without pages that happens to be as long as one.
-            raise StreamFailed(
-                f"{request.stream}: {request}: Pipedrive repeats a page instead of coming to an"
-                " end. Run again later."
-            )
-        seen.appendleft({row.get("id"): row.get("update_time") for row in rows})
-        furthest = max(furthest, end)
-        start = end - 1
+        lanes = min(client.governor.concurrency, 1 + read_pages // PAGES_A_LANE)
+        offsets = [start + lane * (limit - 1) for lane in range(lanes)]
+        requests = [
+            dataclasses.replace(request, params={**request.params, "limit": limit, "start": offset})
+            for offset in offsets
+        ]
+        walks = [single_page(client, each) for each in requests]
+        for offset, answer in zip(offsets, in_turn(walks, allowance, lanes), strict=False):
+            if offset != start:
+                break  # The list is not what the requests ahead took it for.
+            rows = answer.decode()
+            known = collections.ChainMap(*seen)
+            if overlaps and not (rows and rows[0].get("id") in known):
+                start = max(0, start - limit + 1)
+                overlaps = start > 0
+                break
+            fresh = [row for row in rows if known.get(row.get("id"), _NEVER) != _stamp(row)]
+            yield dataclasses.replace(answer, rows=fresh)
+            read_pages += 1
+            if not rows or not (len(rows) >= limit if answer.more is None else answer.more):
+                return
+            if not fresh and start >= furthest - 1:
+                if answer.more is None:
+                    return  # A list without pages that happens to be as long as one.
+                raise StreamFailed(_REPEATS.format(request=request))
+            seen.appendleft({row.get("id"): _stamp(row) for row in rows})
+            # A page of one row cannot overlap the next one and yet lead on.
+            overlaps = len(rows) > 1
+            start += len(rows) - overlaps
+            furthest = max(furthest, start + overlaps)
+
+
+def _stamp(row: Record) -> t.Any:  # noqa: ANN401 - compared only
+    return row.get("update_time")
 
 
 _NEVER: t.Final = object()
 
 
-def owed_nulls(pages: Iterator[Page], key: str) -> Iterator[Page]:
+def owed_nulls(pages: Iterable[Page], key: str) -> Iterator[Page]:
     """Pick the rows without a replication key from the head of a list that is sorted down.
 
     Args:

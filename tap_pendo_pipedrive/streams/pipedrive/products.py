@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import collections
-import itertools
+import datetime as dt
 import typing as t
 
+from tap_pendo_pipedrive.core import timestamps
 from tap_pendo_pipedrive.core.failures import ParentGone
-from tap_pendo_pipedrive.core.stream import Outcome, Span
+from tap_pendo_pipedrive.core.stream import Batch, Outcome
 from tap_pendo_pipedrive.streams.pipedrive.custom_fields import CustomFieldStream
 from tap_pendo_pipedrive.streams.pipedrive.sales import Deals
 from tap_pendo_pipedrive.streams.pipedrive.stream import CursorStream, Params
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from singer_sdk.helpers.types import Context
 
-    from tap_pendo_pipedrive.core.stream import Page, Record
+    from tap_pendo_pipedrive.core.bookmarks import Span
+    from tap_pendo_pipedrive.core.stream import Page
 
 #: Deals that one request may name ("Get deal products of several deals").
 DEALS_A_REQUEST: t.Final = 100
@@ -49,25 +51,25 @@ class DealProducts(CursorStream):
         """Whether it makes sense to ask for more: nothing has ended the stream."""
         return self.report.outcome in {Outcome.PENDING, Outcome.COMPLETE}
 
-    def batches_ahead(self, deals: Iterator[Record]) -> Iterator[list[Record]]:
+    def ahead_of(self, deals: Iterator[Batch]) -> Iterator[Batch]:
         """Cut deals into batches and fetch the line items of the next ones already.
 
         Args:
-            deals: The parent's records.
+            deals: The parent's batches.
 
         Yields:
             The batches in order.
         """
-        waiting: collections.deque[list[Record]] = collections.deque()
-        for batch in iter(lambda: list(itertools.islice(deals, DEALS_A_REQUEST)), []):
+        waiting: collections.deque[Batch] = collections.deque()
+        for batch in _cut(deals, DEALS_A_REQUEST):
             if self.goes_on:
-                self._pages_of({"deal_ids": tuple(deal["id"] for deal in batch)})
+                self._pages_of({"deal_ids": tuple(deal["id"] for deal in batch.records)})
             waiting.append(batch)
             if len(waiting) > self.client.governor.concurrency:
                 yield waiting.popleft()
         yield from waiting
 
-    def pages(self, context: Context | None, span: Span) -> Iterable[Page]:
+    def pages(self, context: Context | None, span: Span) -> Iterator[Page]:
         """Fetch the line items of a batch of deals."""
         del span  # Deals that changed are read with all their line items.
         return self._of_deals((context or {})["deal_ids"])
@@ -82,3 +84,16 @@ class DealProducts(CursorStream):
                 half = len(deal_ids) // 2
                 yield from self._of_deals(deal_ids[:half])
                 yield from self._of_deals(deal_ids[half:])
+
+
+def _cut(batches: Iterator[Batch], size: int) -> Iterator[Batch]:
+    """Cut batches anew, into full ones and the rest."""
+    rest = Batch([], dt.datetime.now(timestamps.UTC))
+    for batch in batches:
+        records = rest.records + batch.records
+        whole = len(records) - len(records) % size
+        for start in range(0, whole, size):
+            yield Batch(records[start : start + size], batch.fetched)
+        rest = Batch(records[whole:], batch.fetched)
+    if rest.records:
+        yield rest

@@ -17,7 +17,7 @@ if t.TYPE_CHECKING:
 
     from singer_sdk.helpers.types import Context
 
-    from tap_pendo_pipedrive.core.stream import Record
+    from tap_pendo_pipedrive.core.stream import Batch, Record
     from tap_pendo_pipedrive.streams.pipedrive.products import DealProducts
 
 #: Both lists of a stream whose archived records the API keeps apart.
@@ -81,16 +81,15 @@ class Deals(CustomFieldStream, CursorStream):
             params = {"status": "open,won,lost,deleted", **params}
         return super().walk(context, params)
 
-    def get_records(self, context: Context | None) -> Iterator[Record]:
-        """Yield deals; before those of a batch, their products are due."""
-        records = super().get_records(context)
-        children = self.deal_products
-        if children is None:
-            yield from records
+    def batches(self, context: Context | None) -> Iterator[Batch]:
+        """Yield deals in batches of as many as one request for their products may name."""
+        batches = super().batches(context)
+        if self.deal_products is None:
+            yield from batches
             return
-        for batch in children.batches_ahead(records):
-            self._due = tuple(record["id"] for record in batch)
-            yield from batch
+        for batch in self.deal_products.ahead_of(batches):
+            self._due = tuple(record["id"] for record in batch.records)
+            yield batch
 
     @property
     def deal_products(self) -> DealProducts | None:

@@ -10,12 +10,15 @@ from importlib import resources
 from singer_sdk.schema.source import SchemaDirectory
 
 from tap_pendo_pipedrive.core import timestamps
+from tap_pendo_pipedrive.core.bookmarks import Span
 from tap_pendo_pipedrive.core.http import Request
-from tap_pendo_pipedrive.core.stream import ApiStream, Page, Span
+from tap_pendo_pipedrive.core.stream import ApiStream, Page
 from tap_pendo_pipedrive.streams.pipedrive import pages
+from tap_pendo_pipedrive.streams.pipedrive.windows import read_in_windows
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    import datetime as dt
+    from collections.abc import Callable, Iterator, Mapping
 
     from singer_sdk.helpers.types import Context
 
@@ -30,9 +33,14 @@ class PipedriveStream(ApiStream):
     Attributes:
         params: Query parameters of every request.
         include_fields: Attributes that the API leaves out unless asked for them.
+        has_until: The API can also leave out rows from an end on.
     """
 
     params: t.ClassVar[Params] = {}
+    #: How the list is asked to be sorted by the replication key.
+    ascending: t.ClassVar[Params] = {}
+    descending: t.ClassVar[Params] = {}
+    has_until: t.ClassVar[bool] = False
     include_fields: t.ClassVar[tuple[str, ...]] = ()
 
     @functools.cached_property
@@ -68,33 +76,42 @@ class PipedriveStream(ApiStream):
         del context
         return self.token_cost
 
-    def walk(self, context: Context | None, params: Params) -> Iterator[Page]:
+    def walk(self, context: Context | None, params: Params) -> Iterator[pages.Answered]:
         """Fetch a list's pages."""
         raise NotImplementedError
 
-    #: How this API version is asked to sort by the replication key, ascending and descending.
-    ascending: t.ClassVar[Params] = {}
-    descending: t.ClassVar[Params] = {}
-    has_until: t.ClassVar[bool] = False
-
-    def pages(self, context: Context | None, span: Span) -> Iterable[Page]:
+    def pages(self, context: Context | None, span: Span) -> Iterator[Page]:
         """Fetch what changed within a span, or everything."""
-        order = self.ascending if self.in_order else {}
-        if span.start is None or not self.is_filtered(context):
-            # Unfiltered, so that rows without an update time come too.
-            return self.walk(context, order)
-        params = {**order, "updated_since": timestamps.whole_seconds(span.start)}
-        if span.end is not None and self.has_until:
-            params["updated_until"] = timestamps.ceil_seconds(span.end)
-        if not span.with_nulls:
-            return self.walk(context, params)
-        return self._with_owed_nulls(context, params)
+        if not self.is_filtered(context):
+            span = Span()
+        yield from self.walk_span(context, span)
+        if span.with_nulls:
+            yield from self.owed_nulls(context)
 
-    def _with_owed_nulls(self, context: Context | None, params: Params) -> Iterator[Page]:
-        yield from self.walk(context, params)
-        # The first reading, unfiltered, did not reach its end. Where the API sorts rows without
-        # an update time last, they are still owed; sorted down, they come first.
-        yield from pages.owed_nulls(self.walk(context, self.descending), self.replication_key or "")
+    def owed_nulls(self, context: Context | None) -> Iterator[Page]:
+        """Fetch the rows without an update time that a filter by time has left out.
+
+        They are owed by a first reading that did not reach its end, or did so in windows, where
+        the API sorts them last. Sorted down, they come first.
+        """
+        down = self.walk(context, self.descending)
+        yield from pages.owed_nulls(down, self.replication_key or "")
+
+    def walk_span(self, context: Context | None, span: Span) -> Iterator[Page]:
+        """Fetch the rows of a span in one walk."""
+        yield from self.walk(context, self.within(span.start, span.end))
+
+    def within(self, start: dt.datetime | None, end: dt.datetime | None) -> Params:
+        """Write a span as query parameters.
+
+        Without a start nothing is filtered, so that rows without an update time come too.
+        """
+        params = dict(self.ascending) if self.in_order else {}
+        if start is not None:
+            params["updated_since"] = timestamps.whole_seconds(start)
+            if end is not None and self.has_until:
+                params["updated_until"] = timestamps.ceil_seconds(end)
+        return params
 
 
 class CursorStream(PipedriveStream):
@@ -107,10 +124,29 @@ class CursorStream(PipedriveStream):
     ascending: t.ClassVar[Params] = {"sort_by": "update_time", "sort_direction": "asc"}
     descending: t.ClassVar[Params] = {"sort_by": "update_time", "sort_direction": "desc"}
 
-    def walk(self, context: Context | None, params: Params) -> Iterator[Page]:
+    def walk(self, context: Context | None, params: Params) -> Iterator[pages.Answered]:
         """Follow the list's cursors."""
         request = self.request(context, {"limit": pages.LARGEST_PAGE, **params})
         return pages.cursor_pages(self.client, request)
+
+    def walk_span(self, context: Context | None, span: Span) -> Iterator[Page]:
+        """Fetch the rows of a span, in windows at once if they are many."""
+        if not (self.has_until and self.is_filtered(context)):
+            yield from super().walk_span(context, span)
+            return
+        cut = False
+
+        def walk(start: dt.datetime | None, end: dt.datetime | None) -> Iterator[pages.Answered]:
+            nonlocal cut
+            cut = cut or start != span.start
+            return self.walk(context, self.within(start, end))
+
+        width = self.client.governor.concurrency
+        yield from read_in_windows(
+            walk, span.start, span.end, allowance=self.allowance, width=width
+        )
+        if cut and span.start is None:
+            yield from self.owed_nulls(context)
 
 
 class V1Stream(PipedriveStream):
@@ -127,7 +163,7 @@ class V1Stream(PipedriveStream):
             if definition.get("format") == "date-time"
         }
 
-    def walk(self, context: Context | None, params: Params) -> Iterator[Page]:
+    def walk(self, context: Context | None, params: Params) -> Iterator[pages.Answered]:
         """Fetch the list."""
         return pages.single_page(self.client, self.request(context, params))
 
@@ -139,6 +175,7 @@ class OffsetStream(V1Stream):
     ascending: t.ClassVar[Params] = {"sort": "update_time ASC"}
     descending: t.ClassVar[Params] = {"sort": "update_time DESC"}
 
-    def walk(self, context: Context | None, params: Params) -> Iterator[Page]:
+    def walk(self, context: Context | None, params: Params) -> Iterator[pages.Answered]:
         """Walk the list's offsets."""
-        return pages.offset_pages(self.client, self.request(context, params), self.page_size)
+        request = self.request(context, params)
+        return pages.offset_pages(self.client, request, self.page_size, self.allowance)
