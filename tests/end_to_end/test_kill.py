@@ -1,0 +1,179 @@
+"""A tap that is killed with SIGKILL at any point loses nothing: the next run continues."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.end_to_end.expected import STREAMS, Rows, differences, expect_all
+from tests.harness import Tables, parse
+from tests.sandbox.changes import change
+from tests.sandbox.company import TABLES, Company
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.end_to_end.programs import Workbench
+
+#: The tap with short pages and frequent states, so that a small company gives many places to
+#: continue from.
+PROGRAM = """
+from singer_sdk import Stream
+from tap_pendo_pipedrive.streams.pipedrive import activities, pages, stream, windows
+from tap_pendo_pipedrive.tap import TapPendoPipedrive
+
+for module in (pages, windows):
+    assert module.LARGEST_PAGE
+    module.LARGEST_PAGE = 20
+for kind in (stream.OffsetStream, activities.Files):
+    assert kind.page_size
+    kind.page_size = 20
+Stream.STATE_MSG_FREQUENCY = 5
+TapPendoPipedrive.cli()
+"""
+#: Changes nothing, but sends every record through the SDK, one by one.
+MAPS = {stream: {"__filter__": "True"} for stream in STREAMS}
+ROUNDS = 6
+
+
+@pytest.fixture
+def company() -> Company:
+    """A company with several batches of deals, most of whose rows share their second with others.
+
+    So nearly every state lies between two rows of one and the same time.
+    """
+    company = Company(scale=0.05)
+    company.tick_per_edit = 0.25
+    for table, info in TABLES.items():
+        name = info.updated or ""
+        rows = [row for row in company.tables[table].values() if row.get(name)]
+        rows.sort(key=lambda row, name=name: row[name])  # type: ignore[misc]
+        for place, row in enumerate(rows):
+            row[name] = rows[place - place % (len(rows) // 4 + 1)][name]
+        company.touch(table)
+    return company
+
+
+class Survivor:
+    """Runs the tap again and again, as an orchestrator does that only sees its output."""
+
+    def __init__(self, workbench: Workbench, config: dict[str, Any]) -> None:
+        self.workbench = workbench
+        self.config = config
+        self.tables = Tables()
+        self.state: dict[str, Any] = {}
+        self.kills = 0
+
+    def run(self, is_enough: Callable[[bytes], bool]) -> bool:
+        """Run the tap until there is enough output, then kill it and read no further.
+
+        Returns:
+            Whether it came to its end before.
+        """
+        line = self.workbench.tap(self.config, self.state)[3:]
+        with (self.workbench.folder / "tap.log").open("wb") as log:
+            tap = subprocess.Popen(
+                [sys.executable, "-c", PROGRAM, *line], stdout=subprocess.PIPE, stderr=log
+            )
+            assert tap.stdout is not None
+            output = bytearray()
+            killed = False
+            try:
+                while not killed and (chunk := os.read(tap.stdout.fileno(), 1 << 12)):
+                    output += chunk
+                    killed = is_enough(bytes(output))
+                if not killed:
+                    tap.wait(60)
+            finally:
+                tap.kill()
+                code = tap.wait()
+                tap.stdout.close()
+        # The last line may be torn; a target would not take it.
+        *lines, _ = bytes(output).split(b"\n")
+        messages = parse(lines)
+        self.tables.load(messages)
+        states = [message["value"] for message in messages if message["type"] == "STATE"]
+        if states:
+            self.state = json.loads(json.dumps(states[-1], default=float))
+        if not killed and code == 0:
+            return True
+        log_text = (self.workbench.folder / "tap.log").read_text(encoding="utf-8")
+        assert killed, log_text[-4000:]
+        self.kills += 1
+        return False
+
+    def finish(self) -> None:
+        """Run the tap to its end."""
+        assert self.run(lambda _output: False)
+
+    def assert_equal(self, *moments: dict[str, Rows]) -> None:
+        """Every table holds what the company has."""
+        assert set(self.tables.rows) == set(STREAMS)
+        found = [
+            line
+            for stream in STREAMS
+            for line in differences(
+                stream, self.tables.rows[stream].values(), [moment[stream] for moment in moments]
+            )
+        ]
+        assert not found, "\n".join([f"{len(found)} differences", *found[:40]])
+
+
+@pytest.fixture
+def survivor(workbench: Workbench, config: dict[str, Any]) -> Survivor:
+    """A tap of which every run may be killed."""
+    return Survivor(workbench, config)
+
+
+def records(stream: str, number: int) -> Callable[[bytes], bool]:
+    """Whether the output holds so many records of a stream."""
+    mark = f'"RECORD","stream":"{stream}"'.encode()
+    return lambda output: output.count(mark) >= number
+
+
+def test_killed_in_the_middle_of_every_stream(company: Company, survivor: Survivor) -> None:
+    source = random.Random(1)
+    moment = expect_all(company)
+    for stream in sorted(STREAMS):
+        survivor.run(records(stream, source.randint(1, len(moment[stream]))))
+    # Streams that were read to the end before their turn have nothing left to be killed in.
+    assert survivor.kills >= len(STREAMS) // 2
+    survivor.finish()
+    survivor.assert_equal(moment)
+
+
+def test_killed_with_stream_maps_while_the_company_works(
+    company: Company, survivor: Survivor
+) -> None:
+    source = random.Random(3)
+    survivor.config["stream_maps"] = MAPS
+    moments = [expect_all(company)]
+    for turn in range(ROUNDS):
+        size = int(10 ** source.uniform(4.5, 6.3))
+        survivor.run(lambda output, size=size: len(output) >= size)  # type: ignore[misc]
+        change(company, 40, turn)
+        moments.append(expect_all(company))
+    survivor.finish()
+    assert survivor.kills >= ROUNDS // 2
+    survivor.assert_equal(*moments)
+
+
+def test_killed_in_the_middle_of_deal_products(company: Company, survivor: Survivor) -> None:
+    source = random.Random(5)
+    moments = [expect_all(company)]
+    for turn in range(ROUNDS):
+        number = source.choice([1, 2, 20, 60, 120, 200])
+        survivor.run(records("pipedrive_deal_products", number))
+        change(company, 20, turn)
+        items = list(company.tables["deal_products"])
+        company.edit("deal_products", source.choice(items), quantity=turn + 2)
+        moments.append(expect_all(company))
+    survivor.finish()
+    assert survivor.kills >= ROUNDS // 2
+    survivor.assert_equal(*moments)

@@ -1,0 +1,86 @@
+"""Fixtures and small helpers of the integration tests."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tap_pendo_pipedrive.core.governor import Governor
+from tap_pendo_pipedrive.streams.pipedrive import activities, pages, products
+from tap_pendo_pipedrive.streams.pipedrive.stream import OffsetStream
+from tests import harness
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.harness import Run
+    from tests.sandbox.server import SandboxServer
+
+    Sync = Callable[..., Run]
+
+
+@pytest.fixture(autouse=True)
+def _log_level(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+
+@pytest.fixture
+def sync(monkeypatch: pytest.MonkeyPatch, config: dict[str, Any]) -> Sync:
+    """Run the tap against both sandboxes; keywords `state` and `catalog`, others are settings."""
+
+    def run(
+        *, state: dict[str, Any] | None = None, catalog: dict[str, Any] | None = None, **extra: Any
+    ) -> Run:
+        return harness.run_tap(monkeypatch, config | extra, state=state, catalog=catalog)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def catalogs() -> dict[tuple[str, ...], dict[str, Any]]:
+    """Catalogs by the streams in them; every test's company starts with the same fields."""
+    return {}
+
+
+@pytest.fixture
+def sync_only(
+    catalogs: dict[tuple[str, ...], dict[str, Any]], config: dict[str, Any], sync: Sync
+) -> Sync:
+    """Run the tap with a catalog of these streams and no others."""
+
+    def run(*streams: str, state: dict[str, Any] | None = None, **extra: Any) -> Run:
+        if streams not in catalogs:
+            catalog = harness.discover(config)
+            chosen = [entry for entry in catalog["streams"] if entry["tap_stream_id"] in streams]
+            catalogs[streams] = harness.select({"streams": chosen}, *streams)
+        return sync(state=state, catalog=catalogs[streams], **extra)
+
+    return run
+
+
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Make the tap ask for pages of a few rows, so that a small company has many of them."""
+    size = 20
+    monkeypatch.setattr(pages, "LARGEST_PAGE", size)
+    monkeypatch.setattr(OffsetStream, "page_size", size)
+    monkeypatch.setattr(activities.Files, "page_size", size)
+    monkeypatch.setattr(products, "DEALS_A_REQUEST", size)
+    return size
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Keep pauses after a 429 in a list instead of waiting."""
+    taken: list[float] = []
+    monkeypatch.setattr(Governor, "pause", lambda _self, seconds: taken.append(seconds))
+    return taken
+
+
+@pytest.fixture
+def servers(pipedrive: SandboxServer, pendo: SandboxServer) -> Iterator[list[SandboxServer]]:
+    """Both sandboxes; a bug in one of them fails the test."""
+    yield [pipedrive, pendo]
+    assert [*pipedrive.errors, *pendo.errors] == []

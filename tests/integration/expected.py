@@ -1,0 +1,207 @@
+"""What the tables of a target must hold, derived from the company's data and the interface alone.
+
+Nothing here comes from the tap's code: the streams and their keys are written down again, and so
+are the rules for times, booleans and custom fields.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tests.harness import Record, Tables
+    from tests.sandbox import Company
+
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A stream as the interface lists it."""
+
+    path: str
+    key: str = "id"
+    replication_key: str | None = None
+    filtered: bool = False
+
+
+UPDATED = "update_time"
+PIPEDRIVE: dict[str, Expected] = {
+    "pipedrive_activities": Expected("/api/v2/activities", "id", UPDATED, filtered=True),
+    "pipedrive_activity_fields": Expected("/api/v2/activityFields", "field_code"),
+    "pipedrive_activity_types": Expected("/v1/activityTypes", "id", UPDATED),
+    "pipedrive_currencies": Expected("/v1/currencies"),
+    "pipedrive_deal_fields": Expected("/api/v2/dealFields", "field_code"),
+    "pipedrive_deal_products": Expected("/api/v2/deals/products"),
+    "pipedrive_deals": Expected("/api/v2/deals", "id", UPDATED, filtered=True),
+    "pipedrive_files": Expected("/v1/files", "id", UPDATED),
+    "pipedrive_filters": Expected("/v1/filters", "id", UPDATED),
+    "pipedrive_lead_labels": Expected("/v1/leadLabels", "id", UPDATED),
+    "pipedrive_leads": Expected("/v1/leads", "id", UPDATED, filtered=True),
+    "pipedrive_notes": Expected("/v1/notes", "id", UPDATED, filtered=True),
+    "pipedrive_organization_fields": Expected("/api/v2/organizationFields", "field_code"),
+    "pipedrive_organizations": Expected("/api/v2/organizations", "id", UPDATED, filtered=True),
+    "pipedrive_permission_sets": Expected("/v1/permissionSets"),
+    "pipedrive_person_fields": Expected("/api/v2/personFields", "field_code"),
+    "pipedrive_persons": Expected("/api/v2/persons", "id", UPDATED, filtered=True),
+    "pipedrive_pipelines": Expected("/api/v2/pipelines", "id", UPDATED),
+    "pipedrive_product_fields": Expected("/api/v2/productFields", "field_code"),
+    "pipedrive_products": Expected("/api/v2/products", "id", UPDATED, filtered=True),
+    "pipedrive_roles": Expected("/v1/roles"),
+    "pipedrive_stages": Expected("/api/v2/stages", "id", UPDATED),
+    "pipedrive_users": Expected("/v1/users", "id", "modified"),
+}
+CHANGED = "last_updated_at"
+PENDO: dict[str, Expected] = {
+    "pendo_pages": Expected("/api/v1/page", "id", CHANGED),
+    "pendo_features": Expected("/api/v1/feature", "id", CHANGED),
+    "pendo_guides": Expected("/api/v1/guide", "id", CHANGED),
+    "pendo_reports": Expected("/api/v1/report", "id", CHANGED),
+}
+STREAMS = PIPEDRIVE | PENDO
+INCREMENTAL = {name: stream for name, stream in STREAMS.items() if stream.replication_key}
+
+V1_TIME = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)")
+CODE = re.compile(r"([0-9a-f]{40})(?:_(.+))?")
+# Attributes that the API gives as 0 and 1 here and there.
+FLAGS = {"pipedrive_files": ("active_flag", "inline_flag")}
+PENDO_TIMES = {
+    "created_at",
+    "last_updated_at",
+    "published_at",
+    "reset_at",
+    "current_first_eligible_to_be_seen_at",
+    "last_run_at",
+    "last_success_run_at",
+    "valid_through",
+    "daily_merge_first",
+    "daily_rollup_first",
+    "shows_after",
+    "expires_after",
+}
+
+
+def rows(company: Company, stream: str) -> dict[Key, Record]:
+    """The rows that a table of this stream must hold, by primary key."""
+    exact = json.loads(json.dumps(company.rows(stream)), parse_float=Decimal)
+    if stream in PENDO:
+        shaped = [_pendo(row) for row in exact]
+    elif stream == "pipedrive_leads":
+        kinds = {row["field_code"]: row["field_type"] for row in company.rows("deal_fields")}
+        shaped = [_lead(row, kinds) for row in exact]
+    elif STREAMS[stream].path.startswith("/v1/"):
+        shaped = [_v1(row, FLAGS.get(stream, ())) for row in exact]
+    else:
+        shaped = exact
+    key = STREAMS[stream].key
+    return {(row[key],): row for row in shaped}
+
+
+def _v1(row: Record, flags: Iterable[str]) -> Record:
+    shaped = {name: _v1_time(value) for name, value in row.items()}
+    return shaped | {name: bool(shaped[name]) for name in flags if shaped[name] is not None}
+
+
+def _v1_time(value: Any) -> Any:
+    match = V1_TIME.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        return value
+    return None if value == "0000-00-00 00:00:00" else f"{match[1]}T{match[2]}Z"
+
+
+def _lead(row: Record, kinds: dict[str, str]) -> Record:
+    lead: Record = {}
+    parts: dict[str, Record] = {}
+    for name, value in row.items():
+        match = CODE.fullmatch(name)
+        if match:
+            parts.setdefault(match[1], {})[match[2] or "value"] = value
+        else:
+            lead[name] = value
+    lead["custom_fields"] = {code: _as_v2(part, kinds[code]) for code, part in parts.items()}
+    return lead
+
+
+def _as_v2(parts: Record, kind: str) -> Any:
+    if kind in {"monetary", "daterange", "time", "timerange", "address"}:
+        return parts
+    value = parts["value"]
+    if kind == "enum":
+        return int(value)
+    if kind == "set":
+        return [int(option) for option in value.split(",")]
+    return value
+
+
+def _pendo(row: Record) -> Record:
+    shaped: Record = {}
+    for name, value in row.items():
+        column = re.sub("([A-Z])", lambda match: "_" + match[1].lower(), name)
+        shaped[column] = _moment(value) if column in PENDO_TIMES else value
+    return shaped
+
+
+def _moment(milliseconds: int) -> str | None:
+    if milliseconds == 0:
+        return None
+    moment = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(milliseconds=milliseconds)
+    text = moment.isoformat(timespec="milliseconds" if moment.microsecond else "seconds")
+    return text.replace("+00:00", "Z")
+
+
+def check(tables: Tables, company: Company, streams: Iterable[str] = STREAMS) -> None:
+    """Assert that the tables hold exactly the company's rows, with all attributes.
+
+    Rows that were deleted for good stay in a target: no API tells of them.
+    """
+    for stream in streams:
+        compare(stream, tables.rows[stream], rows(company, stream))
+
+
+# Counters of related rows change without a new update time, so later runs cannot notice them.
+COUNTED = {"pipedrive_deals", "pipedrive_persons", "pipedrive_organizations"}
+
+
+def check_surviving(
+    tables: Tables, company: Company, gone: dict[str, set[Any]], streams: Iterable[str] = STREAMS
+) -> None:
+    """The same after later runs: rows stay in a target that vanished from the API meanwhile.
+
+    Args:
+        tables: What a target holds.
+        company: What the API has.
+        gone: Ids that vanished, by stream.
+        streams: The streams to compare.
+    """
+    for stream in streams:
+        vanished = {(key,) for key in gone.get(stream, ())}
+        held = {key: row for key, row in tables.rows[stream].items() if key not in vanished}
+        wanted = rows(company, stream)
+        if stream in COUNTED:
+            held = {key: _without_counters(row) for key, row in held.items()}
+            wanted = {key: _without_counters(row) for key, row in wanted.items()}
+        compare(stream, held, wanted)
+
+
+def _without_counters(row: Record) -> Record:
+    return {name: value for name, value in row.items() if not name.endswith("_count")}
+
+
+def compare(stream: str, held: dict[Key, Record], wanted: dict[Key, Record]) -> None:
+    """Assert that two tables are equal, with a message that fits on a screen."""
+    missing, extra = wanted.keys() - held.keys(), held.keys() - wanted.keys()
+    assert not missing, f"{stream}: missing {sorted(missing)[:10]}"
+    assert not extra, f"{stream}: unexpected {sorted(extra)[:10]}"
+    for key, row in wanted.items():
+        if held[key] != row:
+            names = [name for name in {*held[key], *row} if held[key].get(name) != row.get(name)]
+            names = names or sorted(held[key].keys() ^ row.keys())
+            found = {name: (held[key].get(name, "-"), row.get(name, "-")) for name in names}
+            raise AssertionError(f"{stream} {key}: (found, expected) {found}")

@@ -1,0 +1,793 @@
+"""The sandbox servers answer as the vendors' documentation says."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.sandbox import Company, Fault, OAuthApp, PendoServer, PipedriveServer, Request
+from tests.sandbox.company import TABLES
+from tests.sandbox.endpoints import ENDPOINTS
+from tests.sandbox.fields import CUSTOM_TYPES
+from tests.sandbox.pendo import LISTS
+from tests.sandbox.sales import DEAL_OPTIONAL
+from tests.sandbox.usage import DEFAULT_APP
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+Row = dict[str, Any]
+V2 = [path for path in ENDPOINTS if path.startswith("/api/v2") and not path.endswith("/products")]
+ALL_STATUSES = "open,won,lost,deleted"
+
+
+class Answer:
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        self.status = status
+        self.headers = {name.lower(): value for name, value in headers.items()}
+        self.body = body
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_args: Any, **_kwargs: Any) -> None:
+        return None
+
+
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}), NoRedirect)
+
+
+def send(
+    url: str,
+    headers: dict[str, str] | None = None,
+    *,
+    body: bytes | None = None,
+    **params: Any,
+) -> Answer:
+    if params:
+        url += "?" + urllib.parse.urlencode(params, doseq=True)
+    request = urllib.request.Request(url, body, headers or {})
+    try:
+        with OPENER.open(request, timeout=20) as answer:
+            return Answer(answer.status, dict(answer.headers), answer.read())
+    except urllib.error.HTTPError as problem:
+        with problem:
+            return Answer(problem.code, dict(problem.headers), problem.read())
+
+
+def get(server: PipedriveServer, path: str, **params: Any) -> Answer:
+    return send(server.url + path, {"x-api-token": "sandbox-token"}, **params)
+
+
+def walk(server: PipedriveServer, path: str, **params: Any) -> list[Row]:
+    """Every row of a cursor list."""
+    rows: list[Row] = []
+    while True:
+        answer = get(server, path, **params)
+        assert answer.status == 200, answer.body
+        rows += answer.json["data"]
+        cursor = (answer.json.get("additional_data") or {}).get("next_cursor")
+        if not cursor:
+            return rows
+        params["cursor"] = cursor
+
+
+def walk_offset(server: PipedriveServer, path: str, **params: Any) -> list[Row]:
+    """Every row of an offset list."""
+    rows: list[Row] = []
+    params.setdefault("start", 0)
+    while True:
+        answer = get(server, path, **params)
+        assert answer.status == 200, answer.body
+        rows += answer.json["data"] or []
+        block = answer.json["additional_data"]
+        block = block.get("pagination", block)
+        if not block["more_items_in_collection"]:
+            return rows
+        params["start"] = block["next_start"]
+
+
+def by_id(rows: list[Row], key: str = "id") -> dict[Any, Row]:
+    found = {row[key]: row for row in rows}
+    assert len(found) == len(rows), "a row came twice"
+    return found
+
+
+@pytest.fixture
+def company() -> Company:
+    return Company(scale=0.05)
+
+
+@pytest.fixture
+def server(company: Company) -> Iterator[PipedriveServer]:
+    with PipedriveServer(company) as running:
+        yield running
+        assert not running.errors
+
+
+@pytest.fixture(scope="module")
+def still() -> Iterator[PipedriveServer]:
+    """A server for the tests that change nothing."""
+    with PipedriveServer(Company(scale=0.05)) as running:
+        yield running
+        assert not running.errors
+
+
+@pytest.fixture
+def pendo(company: Company) -> Iterator[PendoServer]:
+    with PendoServer(company) as running:
+        yield running
+        assert not running.errors
+
+
+# The invented company
+
+
+def test_same_arguments_make_the_same_company() -> None:
+    first, second = Company(scale=0.01, seed=3), Company(scale=0.01, seed=3)
+    assert first.tables == second.tables
+    assert first.accounts == second.accounts
+    assert Company(scale=0.01, seed=4).tables["deals"] != first.tables["deals"]
+
+
+def test_full_size() -> None:
+    start = time.monotonic()
+    company = Company()
+    assert time.monotonic() - start < 10
+    sizes = {name: len(rows) for name, rows in company.tables.items()}
+    deals = list(company.tables["deals"].values())
+    assert sizes["deals"] == 8000
+    assert sizes["activities"] == 12000
+    assert sum(row["is_archived"] for row in deals) == 600
+    assert 120 <= sum(row["is_deleted"] for row in deals) <= 200
+    assert any(row["is_deleted"] and row["is_archived"] for row in deals)
+    shared = Counter(row["update_time"] for row in deals if row["update_time"])
+    assert shared.most_common(1)[0][1] > 500, "no second is fuller than a page"
+    assert len(company.accounts) > 300
+
+
+def test_ugly_parts(company: Company) -> None:
+    tables = company.tables
+    assert any(row["update_time"] is None for row in tables["deals"].values())
+    assert any(row["update_time"] is None for row in tables["persons"].values())
+    assert any(row["modified"] is None for row in tables["users"].values())
+    assert any(row["last_login"] == "0000-00-00 00:00:00" for row in tables["users"].values())
+    assert any(row["active_flag"] == 1 for row in tables["files"].values())
+    assert any(row["publishedAt"] == 0 for row in tables["guides"].values())
+    assert any("brand_new_attribute" in row for row in tables["deals"].values())
+    custom = [row for row in tables["deal_fields"].values() if row["is_custom_field"]]
+    assert {row["field_type"] for row in custom} == set(CUSTOM_TYPES)
+    assert len({row["field_name"] for row in custom}) < len(custom)
+    assert all(len(row["field_code"]) == 40 for row in custom)
+
+
+def test_accounts_are_organizations(company: Company) -> None:
+    for domain, key in company.accounts.items():
+        assert company.tables["organizations"][key]["website"] == f"https://{domain}"
+    texts = json.dumps([row["audience"] for row in company.tables["guides"].values()])
+    assert any(domain in texts for domain in company.accounts)
+
+
+def test_counters_follow_edits(company: Company) -> None:
+    deal = next(key for key, row in company.tables["deals"].items() if row["org_id"])
+    row = company.tables["deals"][deal]
+    org = company.tables["organizations"][row["org_id"]]
+    company.edit("deals", deal, status="open")
+    opened, products = org["open_deals_count"], row["products_count"]
+    company.edit("deals", deal, status="won")
+    assert org["open_deals_count"] == opened - 1
+    before = row["update_time"]
+    item = company.add_product_to_deal(deal, 1)
+    assert row["products_count"] == products + 1 == len(company.deal_items[deal])
+    assert row["update_time"] > before
+    before = row["update_time"]
+    company.remove_product_from_deal(item["id"])
+    assert row["products_count"] == products
+    assert row["update_time"] > before
+
+
+def test_line_items_may_leave_their_deal_unmoved(company: Company) -> None:
+    company.items_move_deals = False
+    item = next(iter(company.tables["deal_products"].values()))
+    deal = company.get("deals", item["deal_id"])
+    company.edit("deal_products", item["id"], quantity=99)
+    assert company.get("deals", item["deal_id"]) == deal
+    company.items_move_deals = True
+    company.edit("deal_products", item["id"], quantity=98)
+    assert company.get("deals", item["deal_id"])["update_time"] == company.stamp("deals")
+
+
+def test_deleted_deals_are_gone_after_thirty_days(company: Company) -> None:
+    company.delete("deals", 2)
+    assert company.tables["deals"][2]["status"] == "deleted"
+    company.tick(29 * 86400)
+    assert 2 in company.tables["deals"]
+    company.tick(2 * 86400)
+    assert 2 not in company.tables["deals"]
+    assert all(row["deal_id"] != 2 for row in company.tables["deal_products"].values())
+
+
+@pytest.mark.parametrize("table", sorted(TABLES))
+def test_every_table_takes_new_rows_and_edits(company: Company, table: str) -> None:
+    row = company.add(table)
+    key = row[TABLES[table].key]
+    assert company.tables[table][key] is row
+    company.edit(table, key, brand_new_attribute=1)
+    updated = TABLES[table].updated
+    if updated:
+        assert row[updated] == company.stamp(table)
+    prefix = "pendo_" if table in LISTS.values() else "pipedrive_"
+    assert row in company.rows(prefix + table)
+    company.delete(table, key)
+    assert (key in company.tables[table]) == (table == "deals")
+
+
+# Pipedrive, completeness
+
+
+def test_every_list_answers(server: PipedriveServer) -> None:
+    assert len(ENDPOINTS) == 25
+    for path, endpoint in ENDPOINTS.items():
+        params = {"deal_ids": "1,2,3"} if "deal_ids" in endpoint.params else {}
+        answer = get(server, path, **params)
+        assert answer.status == 200, path
+        assert answer.json["success"] is True
+        assert answer.headers["content-type"].startswith("application/json")
+        assert server.requests[-1].cost == endpoint.cost
+    assert server.tokens == sum(endpoint.cost for endpoint in ENDPOINTS.values())
+
+
+@pytest.mark.parametrize("path", V2)
+@pytest.mark.parametrize("limit", [7, 500])
+def test_cursor_walks_are_complete(still: PipedriveServer, path: str, limit: int) -> None:
+    endpoint = ENDPOINTS[path]
+    params: Row = {"limit": limit}
+    if endpoint.optional:
+        params["include_fields"] = ",".join(endpoint.optional)
+    if "status" in endpoint.params:
+        params["status"] = ALL_STATUSES
+    rows = still.company.rows(f"pipedrive_{endpoint.table}")
+    wanted = by_id(
+        [row for row in rows if endpoint.keep is None or endpoint.keep(row)],
+        TABLES[endpoint.table].key,
+    )
+    orders: list[Row] = [{}]
+    if "sort_by" in endpoint.params:
+        orders += [
+            {"sort_by": name, "sort_direction": direction}
+            for name in endpoint.sort
+            for direction in ("asc", "desc")
+        ]
+    for order in orders if limit == 500 else orders[:5]:
+        found = walk(still, path, **params, **order)
+        assert by_id(found, TABLES[endpoint.table].key) == wanted
+        if order:
+            name, down = order["sort_by"], order["sort_direction"] == "desc"
+            values = [(row[name] is not None, row[name] or 0) for row in found]
+            assert values == sorted(values, reverse=down)
+
+
+@pytest.mark.parametrize("path", ["/v1/files", "/v1/leads", "/v1/leads/archived", "/v1/notes"])
+def test_offset_walks_are_complete(still: PipedriveServer, path: str) -> None:
+    endpoint = ENDPOINTS[path]
+    rows = still.company.rows(f"pipedrive_{endpoint.table}")
+    wanted = by_id([row for row in rows if endpoint.keep is None or endpoint.keep(row)])
+    for order in ({}, {"sort": "update_time ASC"}, {"sort": "update_time DESC"}, {"sort": "id"}):
+        found = walk_offset(still, path, limit=17, **order)
+        assert by_id(found) == wanted
+        values = [row["update_time"] or "" for row in found]
+        if "update_time" in order.get("sort", ""):
+            assert values == sorted(values, reverse=order["sort"].endswith("DESC"))
+
+
+def test_archived_and_deleted_deals_are_apart(server: PipedriveServer) -> None:
+    rows = server.company.tables["deals"].values()
+    main = by_id(walk(server, "/api/v2/deals", limit=500))
+    archive = by_id(walk(server, "/api/v2/deals/archived", limit=500))
+    assert set(main) == {r["id"] for r in rows if not r["is_archived"] and not r["is_deleted"]}
+    assert set(archive) == {r["id"] for r in rows if r["is_archived"] and not r["is_deleted"]}
+    gone = walk(server, "/api/v2/deals", limit=500, status="deleted")
+    assert gone
+    assert all(row["is_deleted"] and row["status"] == "deleted" for row in gone)
+    won = walk(server, "/api/v2/deals", limit=500, status="won")
+    assert {row["status"] for row in won} == {"won"}
+
+
+def test_line_items_of_many_deals(server: PipedriveServer) -> None:
+    company = server.company
+    deals = sorted(company.deal_items)[:100]
+    wanted = {item for deal in deals for item in company.deal_items[deal]}
+    joined = ",".join(map(str, deals))
+    found = walk(server, "/api/v2/deals/products", deal_ids=joined, limit=9)
+    assert set(by_id(found)) == wanted
+    repeated = walk(server, "/api/v2/deals/products", deal_ids=deals, limit=500)
+    assert by_id(repeated) == by_id(found)
+
+
+def test_line_items_of_deleted_deals(company: Company) -> None:
+    deal = next(key for key in company.deal_items if not company.tables["deals"][key]["is_deleted"])
+    company.delete("deals", deal)
+    with PipedriveServer(company) as server:
+        assert get(server, "/api/v2/deals/products", deal_ids=deal).json["data"]
+    with PipedriveServer(company, items_of_deleted=False) as server:
+        assert get(server, "/api/v2/deals/products", deal_ids=deal).json["data"] == []
+
+
+def test_optional_attributes_come_when_asked(server: PipedriveServer) -> None:
+    plain = get(server, "/api/v2/deals", limit=1).json["data"][0]
+    assert not set(plain) & set(DEAL_OPTIONAL)
+    asked = get(server, "/api/v2/deals", limit=1, include_fields="notes_count").json["data"][0]
+    assert set(asked) - set(plain) == {"notes_count"}
+
+
+def test_custom_field_options(server: PipedriveServer) -> None:
+    company = server.company
+    code = next(
+        row["field_code"]
+        for row in company.tables["deal_fields"].values()
+        if row["field_type"] == "enum" and row["is_custom_field"]
+    )
+    option = company.tables["deal_fields"][code]["options"][0]
+    company.edit("deals", 1, custom_fields={code: option["id"], "f" * 40: "x"})
+    row = get(server, "/api/v2/deals", ids="1", custom_fields=code).json["data"][0]
+    assert row["custom_fields"] == {code: option["id"]}
+    row = get(server, "/api/v2/deals", ids="1", include_option_labels="true").json["data"][0]
+    assert row["custom_fields"][code] == {"id": option["id"], "label": option["label"]}
+
+
+def test_leads_carry_v1_custom_fields(server: PipedriveServer) -> None:
+    rows = walk_offset(server, "/v1/leads", limit=500)
+    codes = {
+        row["field_code"]: row["field_type"]
+        for row in server.company.tables["deal_fields"].values()
+        if row["is_custom_field"]
+    }
+    seen = {codes[name] for row in rows for name in row if name in codes}
+    assert seen == set(CUSTOM_TYPES)
+    money = [(row, name) for row in rows for name in row if codes.get(name) == "monetary"]
+    assert all(isinstance(row[name], float) and row[f"{name}_currency"] for row, name in money)
+    assert all("custom_fields" not in row for row in rows)
+
+
+# Pipedrive, time filters
+
+
+def test_since_is_inclusive_and_until_exclusive(server: PipedriveServer) -> None:
+    company = server.company
+    moment = company.edit("persons", 3, name="Edge")["update_time"]
+    assert [r["id"] for r in get(server, "/api/v2/persons", updated_since=moment).json["data"]] == [
+        3
+    ]
+    before = walk(server, "/api/v2/persons", updated_until=moment, limit=500)
+    assert 3 not in by_id(before)
+    assert all(row["update_time"] is not None for row in before)
+    nothing = get(server, "/api/v2/persons", updated_since=moment, updated_until=moment)
+    assert nothing.json["data"] == []
+
+
+def test_rows_without_update_time_are_not_in_a_time_filter(server: PipedriveServer) -> None:
+    server.company.edit("persons", 4, update_time=None)
+    everything = walk(server, "/api/v2/persons", limit=500)
+    assert 4 in by_id(everything)
+    since = walk(server, "/api/v2/persons", limit=500, updated_since="1971-01-01T00:00:00Z")
+    assert 4 not in by_id(since)
+
+
+def test_v1_time_filters(server: PipedriveServer) -> None:
+    company = server.company
+    note = company.edit("notes", 5, content="new")["update_time"].replace(" ", "T") + "Z"
+    assert [row["id"] for row in get(server, "/v1/notes", updated_since=note).json["data"]] == [5]
+    key = next(iter(company.tables["leads"]))
+    lead = company.edit("leads", key, title="new")["update_time"]
+    assert lead.endswith(".000Z")
+    found = get(server, "/v1/leads", updated_since=lead[:19] + "Z").json["data"]
+    assert [row["id"] for row in found] == [key]
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "2025-01-01T00:00:00.000Z",
+        "2025-01-01T00:00:00",
+        "2025-01-01 00:00:00",
+        "2025-01-01T00:00:00+00:00",
+        "2025-01-01",
+        "2025-02-30T00:00:00Z",
+        "1735689600",
+        "",
+    ],
+)
+def test_wrong_times_are_refused(still: PipedriveServer, moment: str) -> None:
+    for path in ("/api/v2/deals", "/api/v2/products", "/v1/leads", "/v1/notes"):
+        answer = get(still, path, updated_since=moment)
+        assert answer.status == 400
+        assert answer.json["success"] is False
+
+
+# Pipedrive, strictness
+
+
+@pytest.mark.parametrize(
+    ("path", "params"),
+    [
+        ("/api/v2/deals", {"limit": 501}),
+        ("/api/v2/deals", {"limit": 0}),
+        ("/api/v2/deals", {"limit": "all"}),
+        ("/api/v2/deals", {"start": 0}),
+        ("/api/v2/deals", {"api_token": "sandbox-token"}),
+        ("/api/v2/deals", {"sort_by": "title"}),
+        ("/api/v2/deals", {"sort_direction": "ASC"}),
+        ("/api/v2/deals", {"status": "all_not_deleted"}),
+        ("/api/v2/deals", {"include_fields": "notes_count,weather"}),
+        ("/api/v2/deals", {"cursor": "abc"}),
+        ("/api/v2/deals", {"ids": ",".join(map(str, range(1, 102)))}),
+        ("/api/v2/deals", {"custom_fields": ",".join("abcdefghijklmnop")}),
+        ("/api/v2/deals/archived", {"include_labels": "true"}),
+        ("/api/v2/deals/products", {}),
+        ("/api/v2/deals/products", {"deal_ids": ",".join(map(str, range(1, 102)))}),
+        ("/api/v2/deals/products", {"deal_ids": "1", "updated_since": "2025-01-01T00:00:00Z"}),
+        ("/api/v2/activities", {"type": "call"}),
+        ("/api/v2/persons", {"status": "deleted"}),
+        ("/api/v2/pipelines", {"updated_since": "2025-01-01T00:00:00Z"}),
+        ("/api/v2/stages", {"updated_since": "2025-01-01T00:00:00Z"}),
+        ("/api/v2/products", {"updated_until": "2025-01-01T00:00:00Z"}),
+        ("/api/v2/dealFields", {"include_fields": "required_fields,ui_visibility"}),
+        ("/api/v2/productFields", {"include_fields": "required_fields"}),
+        ("/v1/leads/archived", {"updated_since": "2025-01-01T00:00:00Z"}),
+        ("/v1/leads", {"sort": "update_time UP"}),
+        ("/v1/leads", {"sort": "value"}),
+        ("/v1/leads", {"limit": 501}),
+        ("/v1/files", {"limit": 101}),
+        ("/v1/files", {"updated_since": "2025-01-01T00:00:00Z"}),
+        ("/v1/notes", {"start": -1}),
+        ("/v1/users", {"limit": 100}),
+    ],
+)
+def test_refused_requests(still: PipedriveServer, path: str, params: Row) -> None:
+    answer = get(still, path, **params)
+    assert answer.status == 400
+    assert answer.json["success"] is False
+    assert answer.json["data"] is None
+
+
+def test_a_cursor_belongs_to_its_query(server: PipedriveServer) -> None:
+    first = get(server, "/api/v2/deals", limit=5, sort_by="update_time").json
+    cursor = first["additional_data"]["next_cursor"]
+    decoded = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    assert set(decoded) == {"field", "fieldValue", "sortDirection", "id"}
+    same = get(server, "/api/v2/deals", limit=500, sort_by="update_time", cursor=cursor)
+    assert same.status == 200
+    again = get(server, "/api/v2/deals", limit=500, sort_by="update_time", cursor=cursor)
+    assert again.body == same.body
+    for other in (
+        {"sort_by": "id"},
+        {"sort_by": "update_time", "sort_direction": "desc"},
+        {"sort_by": "update_time", "status": "open"},
+    ):
+        assert get(server, "/api/v2/deals", cursor=cursor, **other).status == 400
+    assert get(server, "/api/v2/persons", sort_by="update_time", cursor=cursor).status == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/v1/deals", 410),
+        ("/v1/deals/1", 410),
+        ("/v1/deals/1/products", 410),
+        ("/v1/persons/collection", 410),
+        ("/v1/stages", 410),
+        ("/api/v1/leads", 404),
+        ("/api/v1/users", 404),
+        ("/api/v1/mailbox/mailThreads", 404),
+        ("/api/v2/notes", 404),
+        ("/v2/deals", 404),
+        ("/", 404),
+    ],
+)
+def test_paths_that_are_not_there(still: PipedriveServer, path: str, status: int) -> None:
+    answer = get(still, path)
+    assert answer.status == status
+    assert answer.json["success"] is False
+
+
+def test_only_get(server: PipedriveServer) -> None:
+    answer = send(server.url + "/api/v2/deals", {"x-api-token": "sandbox-token"}, body=b"{}")
+    assert answer.status == 405
+
+
+# Pipedrive, ends of lists
+
+
+@pytest.mark.parametrize(
+    ("page_end", "block"),
+    [("null", {"next_cursor": None}), ("key", {}), ("block", None)],
+)
+def test_ends_of_cursors(company: Company, page_end: str, block: Row | None) -> None:
+    with PipedriveServer(company, page_end=page_end) as server:
+        answer = get(server, "/api/v2/pipelines").json
+    assert answer.get("additional_data") == block
+    assert ("additional_data" in answer) == (block is not None)
+
+
+def test_ends_differ_by_default(server: PipedriveServer) -> None:
+    ends = Counter(
+        json.dumps(get(server, path, limit=500).json.get("additional_data"))
+        for path in ("/api/v2/pipelines", "/api/v2/stages", "/api/v2/personFields")
+    )
+    assert ends == {'{"next_cursor": null}': 1, "{}": 1, "null": 1}
+
+
+def test_offset_blocks(company: Company) -> None:
+    with PipedriveServer(company) as server:
+        assert "pagination" in get(server, "/v1/notes").json["additional_data"]
+        assert "start" in get(server, "/v1/leads").json["additional_data"]
+        roles = get(server, "/v1/roles").json["additional_data"]["pagination"]
+        assert roles["more_items_in_collection"] is False
+        assert "next_start" in roles
+        company.tables["notes"].clear()
+        company.touch("notes")
+        assert get(server, "/v1/notes").json["data"] is None
+    with PipedriveServer(company, v1_block="none") as server:
+        assert "additional_data" not in get(server, "/v1/leads").json
+
+
+def test_offsets_shift_when_a_row_leaves(server: PipedriveServer) -> None:
+    company = server.company
+    notes = list(company.tables["notes"])
+
+    def delete_first(request: Request) -> None:
+        if request.params.get("start") == "10":
+            company.delete("notes", notes[0])
+
+    server.before_answer = delete_first
+    found = walk_offset(server, "/v1/notes", limit=10)
+    # The row behind the first page moved into it after it was read.
+    assert set(notes) - set(by_id(found)) == {notes[10]}
+
+
+def test_edits_move_rows_to_the_end_of_an_update_time_walk(server: PipedriveServer) -> None:
+    company = server.company
+    first = get(server, "/api/v2/deals", limit=20, sort_by="update_time").json["data"]
+
+    def edit(request: Request) -> None:
+        if request.number == 4:
+            company.edit("deals", first[0]["id"], title="moved")
+
+    server.before_answer = edit
+    found = walk(server, "/api/v2/deals", limit=20, sort_by="update_time")
+    assert Counter(row["id"] for row in found)[first[0]["id"]] == 2
+    assert found[-1]["title"] == "moved"
+
+
+# Pipedrive, access
+
+
+@pytest.mark.parametrize("headers", [{}, {"x-api-token": "other"}, {"Authorization": "Bearer x"}])
+def test_wrong_credentials(server: PipedriveServer, headers: dict[str, str]) -> None:
+    answer = send(server.url + "/api/v2/deals", headers)
+    assert answer.status == 401
+    assert answer.json["errorCode"] == 401
+    assert answer.headers["x-401-by-gw"] == "true"
+    assert "x-correlation-id" in answer.headers
+    assert server.tokens == 0
+
+
+def test_me(server: PipedriveServer) -> None:
+    answer = get(server, "/v1/users/me")
+    assert answer.json["data"]["company_domain"] == "fernhill"
+    assert server.tokens == 2
+
+
+def refresh(server: PipedriveServer, token: str, secret: str = "sandbox-secret") -> Answer:
+    basic = base64.b64encode(f"sandbox-client:{secret}".encode()).decode()
+    form = urllib.parse.urlencode({"grant_type": "refresh_token", "refresh_token": token})
+    return send(
+        server.url + "/oauth/token",
+        {
+            "Authorization": f"Basic {basic}",
+            "Content-Type": "application/x-www-form-urlencoded",
+        },
+        body=form.encode(),
+    )
+
+
+def test_oauth(company: Company) -> None:
+    app = OAuthApp(rotate=True)
+    with PipedriveServer(company, token=None, oauth=app) as server:
+        first = app.refresh_token
+        assert refresh(server, first, "wrong").status == 401
+        assert refresh(server, "wrong").status == 400
+        answer = refresh(server, first).json
+        assert answer["api_domain"] == server.url
+        assert answer["expires_in"] == 3599
+        assert answer["refresh_token"] == app.refresh_token != first
+        assert refresh(server, first).json == {"error": "invalid_grant"}
+        bearer = {"Authorization": f"Bearer {answer['access_token']}"}
+        assert send(server.url + "/api/v2/deals", bearer).status == 200
+        app.expire()
+        assert send(server.url + "/api/v2/deals", bearer).status == 401
+
+
+# Pipedrive, limits
+
+
+def test_burst_limit_and_block(company: Company) -> None:
+    with PipedriveServer(company, burst=5, block_after=3, block_seconds=0.3) as server:
+        left = []
+        for _ in range(5):
+            answer = get(server, "/v1/currencies")
+            assert answer.status == 200
+            assert answer.headers["x-ratelimit-limit"] == "5"
+            assert answer.headers["x-ratelimit-reset"] in {"1", "2"}
+            left.append(answer.headers["x-ratelimit-remaining"])
+        assert left == ["4", "3", "2", "1", "0"]
+        refused = get(server, "/v1/currencies")
+        assert refused.status == 429
+        assert refused.json["error"] == "request over limit"
+        assert refused.headers["x-ratelimit-remaining"] == "0"
+        assert get(server, "/v1/currencies").status == 429
+        blocked = get(server, "/v1/currencies")
+        assert blocked.status == 403
+        assert blocked.headers["content-type"].startswith("text/html")
+        assert server.tokens == 5 * 20
+        time.sleep(2.1)
+        assert get(server, "/v1/currencies").status == 200
+
+
+def test_daily_budget(company: Company) -> None:
+    with PipedriveServer(company, daily_tokens=45) as server:
+        left = [
+            get(server, "/v1/currencies").headers["x-daily-ratelimit-token-remaining"]
+            for _ in range(3)
+        ]
+        assert left == ["25", "5", "0"]
+        refused = get(server, "/v1/currencies")
+        assert refused.status == 429
+        assert refused.headers["x-daily-ratelimit-token-limit"] == "45"
+        assert refused.headers["x-daily-ratelimit-token-remaining"] == "0"
+        server.new_day()
+        assert get(server, "/v1/currencies").status == 200
+    with PipedriveServer(company, daily_tokens=45, daily_headers=False) as server:
+        headers = get(server, "/v1/currencies").headers
+        assert not any(name.startswith("x-daily") for name in headers)
+
+
+# Faults and the log
+
+
+@pytest.mark.parametrize("status", [402, 403, 500, 502, 503, 504])
+def test_fault_status(server: PipedriveServer, status: int) -> None:
+    server.fault = lambda _: Fault(status=status, body={"x": 1}, headers={"Retry-After": "3"})
+    answer = get(server, "/api/v2/deals")
+    assert (answer.status, answer.json, answer.headers["retry-after"]) == (status, {"x": 1}, "3")
+    assert server.tokens == 0
+    server.fault = lambda _: Fault(status=status, body="<html>")
+    assert get(server, "/api/v2/deals").headers["content-type"].startswith("text/html")
+
+
+def test_fault_drop_and_truncate(server: PipedriveServer) -> None:
+    server.fault = lambda _: Fault(drop=True)
+    with pytest.raises((http.client.RemoteDisconnected, ConnectionError, urllib.error.URLError)):
+        get(server, "/api/v2/deals")
+    server.fault = lambda _: Fault(truncate=100)
+    with pytest.raises(http.client.IncompleteRead) as caught:
+        get(server, "/api/v2/deals")
+    assert len(caught.value.partial) == 100
+    assert [request.status for request in server.requests] == [0, 200]
+
+
+def test_fault_garbage_redirect_mutate_delay(server: PipedriveServer) -> None:
+    server.fault = lambda _: Fault(garbage=True)
+    answer = get(server, "/api/v2/deals")
+    assert answer.status == 200
+    with pytest.raises(json.JSONDecodeError):
+        _ = answer.json
+    server.fault = lambda _: Fault(redirect="http://127.0.0.1:9/")
+    answer = get(server, "/api/v2/deals")
+    assert (answer.status, answer.headers["location"]) == (302, "http://127.0.0.1:9/")
+    server.fault = lambda _: Fault(mutate=lambda body: body.replace(b"true", b"false", 1))
+    assert get(server, "/api/v2/deals").json["success"] is False
+    server.fault = lambda _: Fault(delay=0.2)
+    start = time.monotonic()
+    assert get(server, "/api/v2/deals").status == 200
+    assert time.monotonic() - start >= 0.2
+
+
+def test_the_log(server: PipedriveServer) -> None:
+    get(server, "/api/v2/deals/products", deal_ids=[1, 2], limit=3)
+    request = server.requests[0]
+    assert (request.method, request.path, request.status) == ("GET", "/api/v2/deals/products", 200)
+    assert request.params == {"deal_ids": "1,2", "limit": "3"}
+    assert request.headers["x-api-token"] == "sandbox-token"
+    assert (request.cost, request.number) == (10, 1)
+    server.reset()
+    assert (server.requests, server.tokens) == ([], 0)
+
+
+def test_in_flight_and_keep_alive(company: Company) -> None:
+    with PipedriveServer(company, latency=0.1) as server:
+        with ThreadPoolExecutor(4) as pool:
+            answers = pool.map(lambda _: get(server, "/v1/currencies").status, range(8))
+            assert set(answers) == {200}
+        assert server.max_in_flight == 4
+        connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=5)
+        for _ in range(3):
+            connection.request("GET", "/v1/currencies", headers={"x-api-token": "sandbox-token"})
+            answer = connection.getresponse()
+            answer.read()
+            assert not answer.will_close
+        connection.close()
+
+
+def test_changes_over_http() -> None:
+    summaries, tables = [], []
+    for _ in range(2):
+        company = Company(scale=0.02)
+        with PipedriveServer(company) as server:
+            before = company.stamp("deals")
+            answer = send(server.url + "/_sandbox/changes?count=80", body=b"")
+            assert answer.status == 200
+            summaries.append(answer.json)
+            tables.append(company.tables)
+            found = walk(
+                server, "/api/v2/deals", limit=500, updated_since=before, status=ALL_STATUSES
+            )
+            assert len(found) >= 10
+            stats = send(server.url + "/_sandbox/stats").json
+            assert stats["requests"] == len(server.requests) == 1
+            assert stats["paths"]["/api/v2/deals"] == {"requests": 1, "tokens": 10, "failed": 0}
+    assert summaries[0] == summaries[1]
+    assert tables[0] == tables[1]
+    assert summaries[0]["changes"] == 80
+
+
+def test_new_and_renamed_fields(server: PipedriveServer) -> None:
+    company = server.company
+    field = company.add_custom_field("deal", "enum", "Weather")
+    company.edit("deals", 1, custom_fields={field["field_code"]: field["options"][0]["id"]})
+    company.rename_custom_field("deal", field["field_code"], "Climate")
+    rows = by_id(walk(server, "/api/v2/dealFields", limit=50), "field_code")
+    assert rows[field["field_code"]]["field_name"] == "Climate"
+    assert list(rows)[-1] == field["field_code"]
+
+
+# Pendo
+
+
+def ask(server: PendoServer, path: str, key: str = "sandbox-key", **params: Any) -> Answer:
+    return send(server.url + path, {"x-pendo-integration-key": key}, **params)
+
+
+@pytest.mark.parametrize(("path", "table"), LISTS.items())
+def test_pendo_lists(pendo: PendoServer, path: str, table: str) -> None:
+    everything = ask(pendo, path, expand="*").json
+    assert everything == pendo.company.rows(f"pendo_{table}")
+    default = ask(pendo, path).json
+    if table == "reports":
+        assert default == everything
+    else:
+        assert default == [row for row in everything if row["appId"] == DEFAULT_APP]
+        assert 0 < len(default) < len(everything)
+    assert ask(pendo, path, expand="*", limit=1, offset=1).json == everything
+
+
+def test_pendo_refusals(pendo: PendoServer) -> None:
+    refused = ask(pendo, "/api/v1/page", key="other")
+    assert refused.status == 403
+    assert ask(pendo, "/api/v1/group").status == 404
+    assert ask(pendo, "/api/v1/page/abc").status == 404
+    pendo.fault = lambda _: Fault(status=429)
+    assert ask(pendo, "/api/v1/page").status == 429
