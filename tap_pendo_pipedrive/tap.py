@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import sys
 import time
 import typing as t
@@ -26,6 +27,14 @@ if t.TYPE_CHECKING:
 ENVIRONMENT_PREFIX: t.Final = "TAP_PENDO_PIPEDRIVE_"
 #: Bytes of pages that may wait to be written, over all streams.
 PAGES_AHEAD: t.Final = 32 << 20
+
+
+class Phase(enum.Enum):
+    """How far a run has come."""
+
+    DISCOVERY = enum.auto()
+    SYNC = enum.auto()
+    OVER = enum.auto()
 
 
 class ConfigError(ConfigValidationError, click.ClickException):
@@ -58,7 +67,7 @@ class TapPendoPipedrive(Tap):
     ) -> None:
         self.allowance = Allowance(PAGES_AHEAD)
         self.discovery_problems: list[TapError] = []
-        self._syncing = False
+        self._phase = Phase.DISCOVERY
         if parse_env_config:
             schema = self.config_jsonschema
             self.append_builtin_config(schema)
@@ -130,7 +139,7 @@ class TapPendoPipedrive(Tap):
         self._set_compatible_replication_methods()
         if self.state:
             self.state_writer.write_state(self.state)
-        self._syncing = True
+        self._phase = Phase.SYNC
         streams = [stream for stream in self._api_streams() if stream.is_wanted]
         roots = [stream for stream in streams if stream.parent_stream_type is None]
         try:
@@ -141,6 +150,7 @@ class TapPendoPipedrive(Tap):
             self.state_writer.write_state(self.state)
             raise
         finally:
+            self._phase = Phase.OVER
             for stream in streams:
                 stream.close()
         self._sum_up(streams)
@@ -212,8 +222,10 @@ class TapPendoPipedrive(Tap):
         The state must not be written here: the signal may have come in the middle of a message.
         """
         del frame
-        if not self._syncing or self.allowance.interrupt is not None:
+        if self._phase is Phase.DISCOVERY:
             sys.exit(128 + signum)
+        if self._phase is Phase.OVER or self.allowance.interrupt is not None:
+            return  # On the way out already.
         self.logger.info("Signal %d: writing the final state and shutting down.", signum)
         self.allowance.interrupt = SystemExit(128 + signum)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.end_to_end.expected import STREAMS, Rows, differences, expect_all
-from tests.harness import Tables, parse
+from tests.harness import Tables, parse, run_tap
 from tests.sandbox.changes import change
 from tests.sandbox.company import TABLES, Company
 
@@ -39,6 +39,10 @@ TapPendoPipedrive.cli()
 """
 #: Changes nothing, but sends every record through the SDK, one by one.
 MAPS = {stream: {"__filter__": "True"} for stream in STREAMS}
+PAGED = [
+    f"pipedrive_{name}"
+    for name in ("activities", "deals", "files", "leads", "notes", "organizations", "persons")
+]
 ROUNDS = 6
 
 
@@ -137,13 +141,23 @@ def records(stream: str, number: int) -> Callable[[bytes], bool]:
     return lambda output: output.count(mark) >= number
 
 
-def test_killed_in_the_middle_of_every_stream(company: Company, survivor: Survivor) -> None:
+def test_killed_in_the_middle_of_every_large_stream(
+    company: Company,
+    survivor: Survivor,
+    config: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     source = random.Random(1)
     moment = expect_all(company)
-    for stream in sorted(STREAMS):
+    streams = run_tap(monkeypatch, config).streams
+    # The line items of deals that were read do not come again; they have a test of their own.
+    streams.remove("pipedrive_deal_products")
+    large = [stream for stream in streams if len(moment[stream]) > 15]
+    # Lists that come in one answer are in no order; only record by record has states within them.
+    survivor.config["stream_maps"] = {name: MAPS[name] for name in large if name not in PAGED}
+    for stream in large:
         survivor.run(records(stream, source.randint(1, len(moment[stream]))))
-    # Streams that were read to the end before their turn have nothing left to be killed in.
-    assert survivor.kills >= len(STREAMS) // 2
+    assert survivor.kills == len(large)
     survivor.finish()
     survivor.assert_equal(moment)
 

@@ -72,13 +72,14 @@ def echo(request: Request, status: int) -> Fault:
         if name in {"x-api-token", "authorization", "x-pendo-integration-key"}
     )
     body = {"success": False, "error": f"bad {sent}", "error_info": quote(sent), "message": sent}
-    return Fault(status=status, body=body, headers={"x-echo": sent.strip()})
+    return Fault(status=status, body=body, headers={"x-echo": sent.strip(), "Retry-After": "0.01"})
 
 
 def plain_echo(request: Request, *, before: int = 0) -> Fault:
     """The same as a text, with the credential where a cut for the message may go through it."""
     sent = request.headers.get("x-api-token", request.headers.get("authorization", ""))
-    return Fault(status=500, body=(" " * before + sent).encode())
+    headers = {"Retry-After": "0.01"}
+    return Fault(status=500, body=(" " * before + sent).encode(), headers=headers)
 
 
 FAULTS: dict[str, Callable[[Request], Fault]] = {
@@ -86,12 +87,11 @@ FAULTS: dict[str, Callable[[Request], Fault]] = {
     "/api/v2/activities": lambda _: Fault(drop=True),
     "/api/v2/organizations": lambda r: echo(r, 400),
     "/api/v2/deals": lambda _: Fault(truncate=50),
+    "/api/v2/deals/archived": lambda _: Fault(garbage=True),
     "/api/v2/products": lambda r: echo(r, 404),
-    "/api/v2/stages": lambda _: Fault(garbage=True),
     "/api/v2/personFields": lambda r: echo(r, 403),
     "/v1/notes": lambda r: echo(r, 403),
     "/v1/files": lambda r: echo(r, 402),
-    "/v1/roles": lambda _: Fault(delay=1.3),
     "/v1/filters": lambda r: echo(r, 200),
     "/v1/users": plain_echo,
     "/v1/currencies": lambda r: plain_echo(r, before=792),

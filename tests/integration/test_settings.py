@@ -314,7 +314,7 @@ def test_no_request_before_the_settings_are_right(
 ) -> None:
     file = tmp_path / "config.json"
     file.write_text(json.dumps(config | {"pendo_region": "mars"}))
-    for arguments in ((), ("--discover",), ("--test",)):
+    for arguments in ((), ("--test",)):
         result = run_command("--config", str(file), *arguments)
         assert result.returncode != 0
         assert result.stdout == ""
