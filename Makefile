@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -71,8 +72,8 @@ lock-check: $(UV) ## Check that the files under requirements/ fit pyproject.toml
 check: ## Run every gate that CI runs
 	@.ci/run
 
-bench: .venv/.stamp ## Measure a full sync of the sandbox
-	@$(BIN)/python -m benchmarks.baseline
+bench: .venv/.stamp ## Compare speed with another tap and a bare loop (BENCH_ARGS="--scenario A --full")
+	@$(BIN)/python -m benchmarks.compare $(BENCH_ARGS)
 
 clean: ## Remove all that `make` and Meltano created
 	rm -rf .venv .tools .demo .meltano output .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -204,6 +204,16 @@ SCHEMA: t.Final[dict[str, t.Any]] = th.PropertiesList(
         description="Days before its bookmark that each run reads again of every event stream.",
     ),
     th.Property(
+        "pendo_reread_on_rule_change",
+        th.BooleanType,
+        default=True,
+        title="Read again after a rule changed",
+        description=(
+            "When the rule of a page or feature changed, Pendo rebuilds its past events: read them"
+            " again from start_date on."
+        ),
+    ),
+    th.Property(
         "pendo_include_anonymous_visitors",
         th.BooleanType,
         default=False,

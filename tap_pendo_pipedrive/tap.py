@@ -189,6 +189,8 @@ class TapPendoPipedrive(Tap):
                 usage.tokens,
                 report.seconds,
             )
+        for client in {stream.client: None for stream in streams}:
+            self.logger.info("%s in total: %s", client.service, client.bill())
         stopped = [stream.name for stream in streams if stream.report.outcome is Outcome.STOPPED]
         forbidden = [s.name for s in streams if s.report.outcome is Outcome.FORBIDDEN]
         failed = [stream.name for stream in streams if stream.report.outcome is Outcome.FAILED]

@@ -32,11 +32,13 @@ class Run:
 
     Attributes:
         messages: Every Singer message, in order.
+        lines: The same as they were written.
         exit_code: As the shell would see it.
         error: What the tap says on its way out, if it fails.
     """
 
     messages: list[Message] = field(default_factory=list)
+    lines: list[bytes] = field(default_factory=list)
     exit_code: int = 0
     error: str = ""
 
@@ -137,7 +139,8 @@ def run_tap(
             run.exit_code, run.error = error.exit_code, error.message
         except SystemExit as error:
             run.exit_code = int(error.code or 0)
-    run.messages = parse(stdout.bytes.getvalue().splitlines())
+    run.lines = stdout.bytes.getvalue().splitlines()
+    run.messages = parse(run.lines)
     return run
 
 

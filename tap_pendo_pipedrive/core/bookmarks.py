@@ -54,8 +54,15 @@ class Span:
     with_nulls: bool = False
 
     @classmethod
-    def of(cls, stream: str, key: str, state: State, config: Mapping[str, t.Any]) -> Span:
-        """Derive the span from the bookmark and the settings.
+    def of(
+        cls,
+        stream: str,
+        key: str,
+        state: State,
+        config: Mapping[str, t.Any],
+        lookback: dt.timedelta = dt.timedelta(),
+    ) -> Span:
+        """Derive the span from the bookmark, so much before it, and the settings.
 
         Raises:
             StreamFailed: The state holds something else than a time.
@@ -63,7 +70,7 @@ class Span:
         bookmark = state.get("replication_key_value")
         bookmark = bookmark if state.get("replication_key") == key else None
         try:
-            moments = [timestamps.parse(bookmark)] if bookmark else []
+            moments = [timestamps.parse(bookmark) - lookback] if bookmark else []
         except (TypeError, ValueError, AttributeError):
             raise StreamFailed(
                 f"{stream}: the state holds {bookmark!r} as replication_key_value, which is not a"
@@ -145,6 +152,7 @@ class Bookmark:
 
 def _ascending(values: Sequence[str]) -> bool:
     return all(
-        first <= second or timestamps.sort_key(first) <= timestamps.sort_key(second)
+        (len(first) == len(second) and first <= second)
+        or timestamps.sort_key(first) <= timestamps.sort_key(second)
         for first, second in itertools.pairwise(values)
     )

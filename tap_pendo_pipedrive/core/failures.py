@@ -31,6 +31,10 @@ class StreamFailed(TapError):
     """This stream cannot be read to its end. The others go on; the exit code is 1."""
 
 
+class TemporarilyFailed(StreamFailed):
+    """As its base, but a smaller request might have been answered."""
+
+
 class StreamForbidden(TapError):
     """The credentials may not read this stream. It is skipped."""
 

@@ -78,7 +78,7 @@ class Governor:
                 self._open_at = max(self._open_at, self._clock() + min(reset, WINDOW))
 
     def _recent(self, now: float) -> int:
-        while self._starts and self._starts[0] <= now - WINDOW - MARGIN:
+        while self._starts and self._starts[0] + WINDOW + MARGIN <= now:
             self._starts.popleft()
         return len(self._starts)
 

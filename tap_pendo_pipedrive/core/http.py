@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import itertools
 import json
 import logging
 import random
+import tempfile
 import threading
 import time
 import typing as t
@@ -28,12 +30,14 @@ from tap_pendo_pipedrive.core.failures import (
     StreamFailed,
     StreamForbidden,
     TapError,
+    TemporarilyFailed,
     find_rule,
 )
 from tap_pendo_pipedrive.core.redaction import redact
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import IO
 
     from requests.auth import AuthBase
 
@@ -47,6 +51,8 @@ CONNECT_TIMEOUT: t.Final = 10
 #: A body beyond this is not a page of an API; reading on would only exhaust the memory.
 LARGEST_BODY: t.Final = 1 << 30
 CHUNK: t.Final = 1 << 16
+#: A spooled body up to this size stays in memory.
+LARGEST_IN_MEMORY: t.Final = 1 << 20
 LONGEST_DETAIL: t.Final = 200
 LONGEST_DELAY: t.Final = 60.0
 
@@ -63,6 +69,8 @@ class Request:
         gated: The endpoint exists only on some plans or with some add-ons.
         of_parent: The path names one parent record, which may vanish.
         payload: JSON body; makes the request a POST.
+        spooled: The answer may be large: it goes to a file instead of memory.
+        tries: Tries at most, instead of the client's own number.
     """
 
     stream: str
@@ -72,6 +80,8 @@ class Request:
     gated: bool = False
     of_parent: bool = False
     payload: Mapping[str, t.Any] | None = None
+    spooled: bool = False
+    tries: int | None = None
 
     @property
     def method(self) -> str:
@@ -90,23 +100,31 @@ class Answer:
     Attributes:
         status: HTTP status.
         headers: By name, in any case.
-        body: Decoded from its transfer and content encodings.
+        body: Decoded from its transfer and content encodings; a file for a spooled request.
         sent: When the request was sent, in monotonic seconds.
     """
 
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes | IO[bytes]
     sent: float
+
+    @property
+    def beginning(self) -> bytes:
+        """The body's first bytes."""
+        if isinstance(self.body, bytes):
+            return self.body[:CHUNK]
+        self.body.seek(0)
+        return self.body.read(CHUNK)
 
     def detail(self) -> str:
         """The server's own words about an error, short and without secrets."""
         try:
-            parsed = json.loads(self.body)
+            parsed = json.loads(self.beginning)
         except (ValueError, RecursionError):
             html = "html" in self.headers.get("content-type", "")
             # More than is shown, since a secret that is cut in two is not recognised.
-            text = "" if html else self.body[:CHUNK].decode(errors="replace")
+            text = "" if html else self.beginning.decode(errors="replace")
         else:
             parsed = parsed if isinstance(parsed, dict) else {}
             words = (parsed.get(key) for key in ("error", "message", "error_info"))
@@ -195,7 +213,7 @@ class Client:
 
     # Sending.
 
-    def fetch(self, request: Request, parse: Callable[[bytes], T]) -> T:
+    def fetch(self, request: Request, parse: Callable[[t.Any], T]) -> T:
         """Send a request, again if need be, and parse the answer's body.
 
         Args:
@@ -216,7 +234,7 @@ class Client:
             Retry,
             value=lambda retry: retry.delay,
             jitter=None,
-            max_tries=self._max_tries,
+            max_tries=request.tries or self._max_tries,
             on_backoff=lambda details: _log_retry(details["exception"]),
             logger=None,
         )
@@ -230,7 +248,7 @@ class Client:
                 try:
                     return parse(answer.body)
                 except (BadBodyError, RecursionError) as error:
-                    failure = StreamFailed(
+                    failure = TemporarilyFailed(
                         f"{request.stream}: {request}: {self.service} sent an incomplete or"
                         f" unexpected body ({redact(str(error))[:LONGEST_DETAIL]})."
                     )
@@ -254,6 +272,12 @@ class Client:
     def usage_of(self, stream: str) -> Usage:
         """What a stream has cost so far."""
         return self.usage.get(stream, Usage())
+
+    def bill(self) -> str:
+        """What the run has cost so far, in a line."""
+        requests_ = sum(usage.requests for usage in self.usage.values())
+        tokens = sum(usage.tokens for usage in self.usage.values())
+        return f"{requests_} requests, {tokens} API tokens"
 
     def delay(self, tries: int) -> float:
         """Seconds before the next try: doubling, capped, with jitter."""
@@ -291,21 +315,24 @@ class Client:
             allow_redirects=False,
             stream=True,
         ) as response:
-            chunks: list[bytes] = []
-            size = 0
+            spool: IO[bytes] = (
+                tempfile.SpooledTemporaryFile(LARGEST_IN_MEMORY)  # noqa: SIM115 - outlives this
+                if request.spooled
+                else io.BytesIO()
+            )
             for chunk in response.iter_content(CHUNK):
-                size += len(chunk)
-                if size > LARGEST_BODY:
+                spool.write(chunk)
+                if spool.tell() > LARGEST_BODY:
                     raise StreamFailed(
                         f"{request.stream}: {request}: the body is larger than"
                         f" {LARGEST_BODY >> 20} MiB."
                     )
-                chunks.append(chunk)
-            return Answer(response.status_code, response.headers, b"".join(chunks), sent)
+            body = spool.getvalue() if isinstance(spool, io.BytesIO) else spool
+            return Answer(response.status_code, response.headers, body, sent)
 
     def _no_answer(self, request: Request, error: Exception, tries: int) -> Retry:
         self._account(request, tries, cost=0)
-        failure = StreamFailed(
+        failure = TemporarilyFailed(
             f"{request.stream}: {request}: no complete answer from {self.base_url}"
             f" ({type(error).__name__}). Check the network, proxies and URL settings."
         )
@@ -340,6 +367,7 @@ class Client:
 
 #: What an action means when no tries are left or none are due.
 FAILURES: t.Final[dict[Action, type[TapError]]] = {
+    Action.RETRY: TemporarilyFailed,
     Action.SKIP_STREAM: StreamForbidden,
     Action.SKIP_PARENT: ParentGone,
     Action.STOP: BudgetExhausted,

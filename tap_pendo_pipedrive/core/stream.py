@@ -54,11 +54,14 @@ class Page:
     Attributes:
         rows: A JSON array that is not decoded yet, or decoded rows.
         size: Bytes that it holds in memory, about.
+        progress: What the state says once these rows and all before them are written; None where
+            the rows' own replication key says it.
         fetched: When the answer came.
     """
 
     rows: msgspec.Raw | list[Record]
     size: int
+    progress: Mapping[str, t.Any] | None = dataclasses.field(default=None, kw_only=True)
     fetched: dt.datetime = dataclasses.field(
         default_factory=lambda: dt.datetime.now(timestamps.UTC), kw_only=True
     )
@@ -77,6 +80,7 @@ class Batch:
 
     records: list[Record]
     fetched: dt.datetime
+    progress: Mapping[str, t.Any] | None = None
 
 
 class Outcome(enum.Enum):
@@ -110,6 +114,7 @@ class ApiStream(Stream):
         filtered: The API filters by time itself; otherwise the tap drops older rows.
         in_order: Rows come in ascending order of the replication key, so that the bookmark may
             follow each row.
+        in_windows: The bookmark follows windows of time instead of rows, whose order is not told.
         gated: Only some plans or add-ons have the endpoint.
     """
 
@@ -119,6 +124,7 @@ class ApiStream(Stream):
     token_cost: t.ClassVar[int] = 0
     filtered: t.ClassVar[bool] = False
     in_order: t.ClassVar[bool] = False
+    in_windows: t.ClassVar[bool] = False
     gated: t.ClassVar[bool] = False
 
     _tap: TapPendoPipedrive
@@ -154,6 +160,8 @@ class ApiStream(Stream):
         """Conversions by column that this stream needs before those of its schema."""
         return {}
 
+    #: How much before its bookmark a stream starts, since rows may come late.
+    lookback: dt.timedelta = dt.timedelta()
     #: Rearranges a row before it is shaped; None where rows need not be.
     prepare: Callable[[Record], Record] | None = None
 
@@ -179,7 +187,7 @@ class ApiStream(Stream):
             return Span()
         partition = self._get_state_partition_context(context)
         state = get_state_if_exists(self.tap_state, self.name, partition) or {}
-        return Span.of(self.name, self.replication_key, state, self.config)
+        return Span.of(self.name, self.replication_key, state, self.config, self.lookback)
 
     def fetch_ahead(self) -> None:
         """Start to fetch the stream's first pages, before its turn to be written."""
@@ -222,8 +230,8 @@ class ApiStream(Stream):
                     records = [step(record) for record in records]
                 if select is not None:
                     records = [record for record in records if select(record)]
-                if records:
-                    yield Batch(records, page.fetched)
+                if records or page.progress:
+                    yield Batch(records, page.fetched, page.progress)
         finally:
             prefetcher.close()
             self._ahead.pop(_key(context), None)
@@ -232,6 +240,7 @@ class ApiStream(Stream):
         """Yield the shaped records of a partition, for the SDK's own way to write them."""
         for batch in self.batches(context):
             yield from batch.records
+            self._note_progress(batch.progress, context)
         self._note_all_read(context)
 
     def _note_all_read(self, context: Context | None) -> None:
@@ -270,11 +279,32 @@ class ApiStream(Stream):
 
         Stream maps and flattening change them; `--test` counts them.
         """
-        if self.name not in self._tap.mapper.stream_maps:
-            return True  # Not in the catalog: read for its children only.
+        if not self._in_catalog:
+            return True
         first, *others = self.stream_maps
         plain = type(first) is SameRecordTransform and not first.flattening_enabled
         return plain and not others and self.ABORT_AT_RECORD_COUNT is None
+
+    @property
+    def _in_catalog(self) -> bool:
+        """Whether the catalog has the stream; if not, it is read for its children at most."""
+        return self.name in self._tap.mapper.stream_maps
+
+    def passes_filter(self, record: Record) -> bool:
+        """Whether the stream's own map lets a record through; only then its children count."""
+        return not self._in_catalog or self.stream_maps[0].get_filter_result(record)
+
+    def _process_record(
+        self,
+        record: Record,
+        child_context: Context | None = None,
+        partition_context: Context | None = None,
+    ) -> None:
+        """Sync the children that are due with a record, whether or not a map filters it out."""
+        for name, value in (partition_context or {}).items():
+            record.setdefault(name, value)
+        for parents in self.generate_child_contexts(record, child_context):
+            self._sync_children(parents)
 
     def _sync_pages(self, context: Context | None) -> None:
         """Do what the SDK does record by record, page by page."""
@@ -303,8 +333,9 @@ class ApiStream(Stream):
         for name, value in partition.items():
             for record in batch.records:
                 record.setdefault(name, value)
-        for parents in self.generate_child_contexts(batch.records[0], context):
-            self._sync_children(parents)
+        for record in batch.records[:1]:
+            for parents in self.generate_child_contexts(record, context):
+                self._sync_children(parents)
         if not self.selected:
             return
         t.cast("MessageWriter", self._tap.message_writer).write_records(
@@ -314,6 +345,7 @@ class ApiStream(Stream):
             time_extracted=batch.fetched,
         )
         self._advance(batch.records)
+        self._note_progress(batch.progress, context)
         before, self.report.records = self.report.records, self.report.records + len(batch.records)
         if self.report.records // self.STATE_MSG_FREQUENCY > before // self.STATE_MSG_FREQUENCY:
             self._write_state_message()
@@ -380,8 +412,14 @@ class ApiStream(Stream):
     def _advance(self, records: list[Record]) -> None:
         """Move the bookmark behind records that were written."""
         self.state_manager.is_flushed = False
-        if self._bookmark is not None and not self._holds_bookmark:
+        if self._bookmark is not None and not (self._holds_bookmark or self.in_windows):
             self._bookmark.advance(records)
+
+    def _note_progress(self, progress: Mapping[str, t.Any] | None, context: Context | None) -> None:
+        """Put into the state what a page says now that it and all before it are written."""
+        if progress and not self._holds_bookmark:
+            self.get_context_state(context).update(progress)
+            self.state_manager.is_flushed = False
 
     def hold_bookmark(self) -> None:
         """Keep the bookmark where it is: rows that follow are written without their children."""

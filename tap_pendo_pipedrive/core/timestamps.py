@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 
 UTC = dt.timezone.utc
+_EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - its text shall have no offset
 
 
 def parse(value: str) -> dt.datetime:
@@ -29,18 +31,24 @@ def parse(value: str) -> dt.datetime:
         digits = len(tail) - len(tail.lstrip("0123456789"))
         text = f"{head}.{tail[:digits][:6]:0<6}{tail[digits:]}"
     moment = dt.datetime.fromisoformat(text)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(str(error)) from None
 
 
 def whole_seconds(moment: dt.datetime) -> str:
     """Write a time as ``YYYY-MM-DDTHH:MM:SSZ``, dropping fractions of a second."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
 
 
 def ceil_seconds(moment: dt.datetime) -> str:
     """Write a time as ``YYYY-MM-DDTHH:MM:SSZ``, rounding a fraction of a second up."""
     if moment.microsecond:
-        moment += dt.timedelta(seconds=1)
+        with contextlib.suppress(OverflowError):  # The last second of all stays as it is.
+            moment += dt.timedelta(seconds=1)
     return whole_seconds(moment)
 
 
@@ -48,13 +56,16 @@ def from_epoch_ms(milliseconds: float) -> str | None:
     """Write epoch milliseconds as RFC 3339; 0 means "never set" and becomes None.
 
     Returns:
-        ``YYYY-MM-DDTHH:MM:SSZ``, with ``.mmm`` before the Z where there are milliseconds.
+        ``YYYY-MM-DDTHH:MM:SSZ``, with ``.mmm`` before the Z where there are milliseconds; None
+        also for times beyond the year 9999.
     """
     if not milliseconds:
         return None
     seconds, rest = divmod(int(milliseconds), 1000)
-    moment = dt.datetime(1970, 1, 1, tzinfo=UTC) + dt.timedelta(seconds=seconds)
-    text = moment.strftime("%Y-%m-%dT%H:%M:%S")
+    try:
+        text = (_EPOCH + dt.timedelta(seconds=seconds)).isoformat()
+    except OverflowError:
+        return None
     return f"{text}.{rest:03}Z" if rest else f"{text}Z"
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -26,27 +25,16 @@ def exact_json(text: str | bytes) -> Any:
 
 
 def target(name: str) -> str:
-    """Find a target's executable; install the target where `make test` would, if it is missing."""
+    """Find a target's executable, where `make test` installs it or on the PATH."""
     script = f"{name}.exe" if os.name == "nt" else name
     folder = ROOT / ".tools" / name / ("Scripts" if os.name == "nt" else "bin")
     if (folder / script).exists():
         return str(folder / script)
     installed = shutil.which(name)
-    if installed is not None:
-        return installed
-    uv = shutil.which("uv", path=os.pathsep.join([str(ROOT / ".tools/uv/bin"), os.environ["PATH"]]))
-    if uv is None:
-        message = f"{name} is not installed: run `make test`, which installs it, or install uv"
+    if installed is None:
+        message = f"{name} is not installed: run the tests with `make test`, which installs it"
         raise FileNotFoundError(message)
-    environment = {"UV_PROJECT_ENVIRONMENT": f".tools/{name}", "UV_PYTHON": sys.executable}
-    subprocess.run(
-        [uv, "sync", "--quiet", "--locked", "--only-group", name],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        check=True,
-        timeout=300,
-    )
-    return str(folder / script)
+    return installed
 
 
 @dataclass

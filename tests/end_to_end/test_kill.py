@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -17,13 +18,19 @@ from tests.sandbox.changes import change
 from tests.sandbox.company import TABLES, Company
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from tests.end_to_end.programs import Workbench
 
 #: The tap with short pages and frequent states, so that a small company gives many places to
-#: continue from.
+#: continue from. It starts up once and becomes a process of its own for each line that it reads:
+#: the command line, and where the output and the log go. It answers with the process's number, and
+#: with how it ended.
 PROGRAM = """
+import json
+import os
+import sys
 from singer_sdk import Stream
 from tap_pendo_pipedrive.streams.pipedrive import activities, pages, stream, windows
 from tap_pendo_pipedrive.tap import TapPendoPipedrive
@@ -35,7 +42,22 @@ for kind in (stream.OffsetStream, activities.Files):
     assert kind.page_size
     kind.page_size = 20
 Stream.STATE_MSG_FREQUENCY = 5
-TapPendoPipedrive.cli()
+for line in sys.stdin:
+    arguments, output, log = json.loads(line)
+    process = os.fork()
+    if process == 0:
+        break
+    print(process, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
+else:
+    sys.exit()
+for stream, path, flags in (
+    (0, os.devnull, os.O_RDONLY),
+    (1, output, os.O_WRONLY),
+    (2, log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
+):
+    os.dup2(os.open(path, flags), stream)
+TapPendoPipedrive.cli(arguments)
 """
 #: Changes nothing, but sends every record through the SDK, one by one.
 MAPS = {stream: {"__filter__": "True"} for stream in STREAMS}
@@ -44,6 +66,7 @@ PAGED = [
     for name in ("activities", "deals", "files", "leads", "notes", "organizations", "persons")
 ]
 ROUNDS = 6
+SEQUENCES = KILLS = 5
 
 
 @pytest.fixture
@@ -64,10 +87,48 @@ def company() -> Company:
     return company
 
 
+class Tap:
+    """Starts the tap as a process, without the time that Python takes to import it."""
+
+    def __init__(self) -> None:
+        self._program = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+
+    def start(self, arguments: list[str], output: Path, log: Path) -> int:
+        """Start the tap; returns its process id."""
+        assert self._program.stdin is not None
+        line = json.dumps([arguments, str(output), str(log)])
+        self._program.stdin.write(line.encode() + b"\n")
+        self._program.stdin.flush()
+        return self._answer()
+
+    def wait(self) -> int:
+        """Wait for its end; returns its exit code, negative for a signal."""
+        return self._answer()
+
+    def _answer(self) -> int:
+        assert self._program.stdout is not None
+        return int(self._program.stdout.readline())
+
+    def close(self) -> None:
+        """End the program that starts it."""
+        self._program.communicate()
+
+
+@pytest.fixture(scope="module")
+def tap() -> Iterator[Tap]:
+    """The tap, imported once for all tests."""
+    program = Tap()
+    yield program
+    program.close()
+
+
 class Survivor:
     """Runs the tap again and again, as an orchestrator does that only sees its output."""
 
-    def __init__(self, workbench: Workbench, config: dict[str, Any]) -> None:
+    def __init__(self, tap: Tap, workbench: Workbench, config: dict[str, Any]) -> None:
+        self.tap = tap
         self.workbench = workbench
         self.config = config
         self.tables = Tables()
@@ -80,24 +141,20 @@ class Survivor:
         Returns:
             Whether it came to its end before.
         """
-        line = self.workbench.tap(self.config, self.state)[3:]
-        with (self.workbench.folder / "tap.log").open("wb") as log:
-            tap = subprocess.Popen(
-                [sys.executable, "-c", PROGRAM, *line], stdout=subprocess.PIPE, stderr=log
-            )
-            assert tap.stdout is not None
-            output = bytearray()
-            killed = False
-            try:
-                while not killed and (chunk := os.read(tap.stdout.fileno(), 1 << 12)):
-                    output += chunk
-                    killed = is_enough(bytes(output))
-                if not killed:
-                    tap.wait(60)
-            finally:
-                tap.kill()
-                code = tap.wait()
-                tap.stdout.close()
+        arguments = self.workbench.tap(self.config, self.state)[3:]
+        pipe, log = self.workbench.folder / "pipe", self.workbench.folder / "tap.log"
+        if not pipe.exists():
+            os.mkfifo(pipe)
+        output = bytearray()
+        process = self.tap.start(arguments, pipe, log)
+        killed = False
+        with pipe.open("rb", buffering=0) as source:
+            while not killed and (chunk := source.read(1 << 12)):
+                output += chunk
+                killed = is_enough(bytes(output))
+            if killed:
+                os.kill(process, signal.SIGKILL)
+        code = self.tap.wait()
         # The last line may be torn; a target would not take it.
         *lines, _ = bytes(output).split(b"\n")
         messages = parse(lines)
@@ -105,12 +162,9 @@ class Survivor:
         states = [message["value"] for message in messages if message["type"] == "STATE"]
         if states:
             self.state = json.loads(json.dumps(states[-1], default=float))
-        if not killed and code == 0:
-            return True
-        log_text = (self.workbench.folder / "tap.log").read_text(encoding="utf-8")
-        assert killed, log_text[-4000:]
-        self.kills += 1
-        return False
+        assert code == (-signal.SIGKILL if killed else 0), log.read_text(encoding="utf-8")[-4000:]
+        self.kills += killed
+        return not killed
 
     def finish(self) -> None:
         """Run the tap to its end."""
@@ -130,9 +184,9 @@ class Survivor:
 
 
 @pytest.fixture
-def survivor(workbench: Workbench, config: dict[str, Any]) -> Survivor:
+def survivor(tap: Tap, workbench: Workbench, config: dict[str, Any]) -> Survivor:
     """A tap of which every run may be killed."""
-    return Survivor(workbench, config)
+    return Survivor(tap, workbench, config)
 
 
 def records(stream: str, number: int) -> Callable[[bytes], bool]:
@@ -190,4 +244,22 @@ def test_killed_in_the_middle_of_deal_products(company: Company, survivor: Survi
         moments.append(expect_all(company))
     survivor.finish()
     assert survivor.kills >= ROUNDS // 2
+    survivor.assert_equal(*moments)
+
+
+@pytest.mark.parametrize("seed", range(SEQUENCES))
+def test_killed_anywhere_again_and_again(seed: int, company: Company, survivor: Survivor) -> None:
+    """Together 25 kills, each at a random place of what was left to read."""
+    source = random.Random(seed)
+    if seed % 2:
+        survivor.config["stream_maps"] = MAPS
+    moments = [expect_all(company)]
+    whole = 700_000
+    while survivor.kills < KILLS:
+        # Most of it early, since a run that continues has less to write.
+        size = int(whole * source.random() ** (1 + survivor.kills))
+        if survivor.run(lambda output, size=size: len(output) > size):  # type: ignore[misc]
+            change(company, 60, survivor.kills)
+            moments.append(expect_all(company))
+    survivor.finish()
     survivor.assert_equal(*moments)

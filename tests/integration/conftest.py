@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_pendo_pipedrive.core.governor import Governor
-from tap_pendo_pipedrive.streams.pipedrive import activities, pages, products
+from tap_pendo_pipedrive.streams.pipedrive import activities, pages, products, windows
 from tap_pendo_pipedrive.streams.pipedrive.stream import OffsetStream
 from tests import harness
 
@@ -62,9 +62,14 @@ def sync_only(
 
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> int:
-    """Make the tap ask for pages of a few rows, so that a small company has many of them."""
+    """Make the tap ask for pages of a few rows, so that a small company has many of them.
+
+    That many pages are read several at a time, as in a large company.
+    """
     size = 20
     monkeypatch.setattr(pages, "LARGEST_PAGE", size)
+    monkeypatch.setattr(windows, "LARGEST_PAGE", size)
+    monkeypatch.setattr(pages, "PAGES_A_LANE", 1)
     monkeypatch.setattr(OffsetStream, "page_size", size)
     monkeypatch.setattr(activities.Files, "page_size", size)
     monkeypatch.setattr(products, "DEALS_A_REQUEST", size)

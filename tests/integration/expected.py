@@ -194,14 +194,24 @@ def _without_counters(row: Record) -> Record:
     return {name: value for name, value in row.items() if not name.endswith("_count")}
 
 
+def _exact(value: Any) -> Any:
+    """Make 1 and True different, which Python takes for equal."""
+    if isinstance(value, dict):
+        return {name: _exact(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_exact(item) for item in value]
+    return str(value) if isinstance(value, bool) else value
+
+
 def compare(stream: str, held: dict[Key, Record], wanted: dict[Key, Record]) -> None:
     """Assert that two tables are equal, with a message that fits on a screen."""
     missing, extra = wanted.keys() - held.keys(), held.keys() - wanted.keys()
     assert not missing, f"{stream}: missing {sorted(missing)[:10]}"
     assert not extra, f"{stream}: unexpected {sorted(extra)[:10]}"
     for key, row in wanted.items():
-        if held[key] != row:
-            names = [name for name in {*held[key], *row} if held[key].get(name) != row.get(name)]
-            names = names or sorted(held[key].keys() ^ row.keys())
-            found = {name: (held[key].get(name, "-"), row.get(name, "-")) for name in names}
+        if _exact(held[key]) != _exact(row):
+            both = {n: (held[key].get(n, "-"), row.get(n, "-")) for n in {*held[key], *row}}
+            found = {
+                n: values for n, values in both.items() if _exact(values[0]) != _exact(values[1])
+            }
             raise AssertionError(f"{stream} {key}: (found, expected) {found}")

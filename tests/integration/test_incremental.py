@@ -564,13 +564,14 @@ def seen_and_unseen(company: Company, table: str, order: str) -> tuple[Any, Any]
     return rows[3]["id"], rows[-2]["id"]
 
 
-def edit_something(company: Company, table: str, what: str) -> None:
+def edit_something(company: Company, table: str, what: str) -> Any:
+    """Change a list; returns the id of a row that was edited, if that is what was done."""
     early, late = seen_and_unseen(company, table, "update_time")
-    if what == "edit early":
-        company.edit(table, early, **{TEXT[table]: "Edited in the middle"})
-    elif what == "edit late":
-        company.edit(table, late, **{TEXT[table]: "Edited in the middle"})
-    elif what == "delete early":
+    if what.startswith("edit"):
+        key = early if what == "edit early" else late
+        company.edit(table, key, **{TEXT[table]: "Edited in the middle"})
+        return key
+    if what == "delete early":
         company.delete(table, early)
     elif what == "delete late":
         company.delete(table, late)
@@ -579,6 +580,7 @@ def edit_something(company: Company, table: str, what: str) -> None:
             company.delete(table, seen_and_unseen(company, table, "update_time")[0])
     else:
         company.add(table, **{TEXT[table]: "Added in the middle"})
+    return None
 
 
 @pytest.mark.usefixtures("small_pages")
@@ -595,21 +597,23 @@ def test_a_change_in_the_middle_of_a_list_loses_nothing(
             company.add(table, **{TEXT[table]: "One more"})
     before = ids(company)
     arrivals = 0
+    edited = None
 
     def edit(request: Request) -> None:
-        nonlocal arrivals
+        nonlocal arrivals, edited
         if request.path == STREAMS[stream].path:
             arrivals += 1
             if arrivals == 2:
-                edit_something(company, table, what)
+                edited = edit_something(company, table, what)
 
     pipedrive.before_answer = edit
     first = sync_only(stream)
     assert arrivals > 2
     assert first.exit_code == 0
     pipedrive.reset()
-    # What was there from the beginning to the end is in the first run already.
-    stayed = before[stream] & ids(company)[stream]
+    # What stayed as it was is in the first run already. An edited row may have moved to a part of
+    # the list that was read before, under the eyes of the next run's filter.
+    stayed = (before[stream] & ids(company)[stream]) - {edited}
     assert stayed <= {row["id"] for row in first.records(stream)}
     second = sync_only(stream, state=first.state)
     tables = Tables().load(first.messages).load(second.messages)

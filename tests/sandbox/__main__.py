@@ -16,6 +16,7 @@ from tests.sandbox.changes import change
 from tests.sandbox.company import DEFAULT_NOW, Company
 from tests.sandbox.pendo import PendoServer
 from tests.sandbox.pipedrive import PipedriveServer
+from tests.sandbox.pipeline import Limits
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -33,9 +34,20 @@ def main() -> None:
     parser.add_argument("--daily-tokens", type=int, help="the daily API budget")
     parser.add_argument("--pipedrive-port", type=int, default=0)
     parser.add_argument("--pendo-port", type=int, default=0)
+    parser.add_argument("--time-zone", default="America/New_York", help="of Pendo")
+    parser.add_argument("--usage-days", type=float, default=20, help="days of Pendo events")
+    parser.add_argument("--usage-per-day", type=int, help="Pendo activities of a usual day")
+    parser.add_argument("--row-limit", type=int, help="event rows that take over five minutes")
     options = parser.parse_args()
 
-    company = Company(options.scale, options.seed, options.now)
+    company = Company(
+        options.scale,
+        options.seed,
+        options.now,
+        time_zone=options.time_zone,
+        usage_days=options.usage_days,
+        usage_per_day=options.usage_per_day,
+    )
     if options.changes:
         change(company, options.changes, 0)
     stopped = threading.Event()
@@ -60,7 +72,8 @@ def main() -> None:
         daily_tokens=options.daily_tokens,
         port=options.pipedrive_port,
     )
-    pendo = PendoServer(company, latency=options.latency, port=options.pendo_port)
+    limits = Limits(row_limit=options.row_limit)
+    pendo = PendoServer(company, latency=options.latency, port=options.pendo_port, limits=limits)
     with pipedrive, pendo:
         addresses = {
             "pipedrive_url": pipedrive.url,

@@ -132,3 +132,27 @@ def _line_item(company: Company, verb: str, source: Inventor) -> bool:
         return False
     company.remove_product_from_deal(source.pick(items))
     return True
+
+
+def change_usage(company: Company, count: int, turn: int = 1) -> None:
+    """A day in Pendo: new events, late ones, edited and new people, edited rules.
+
+    Args:
+        company: The company.
+        count: Activities of the day; a tenth of it comes three days late, another one eight days.
+        turn: The same company, count and turn make the same changes.
+    """
+    source = Inventor(company.seed, f"usage {turn} {count}", company.now.timestamp())
+    company.tick(86400)
+    company.add_events(count, spread=1.0)
+    company.add_events(count // 10, days_back=3, spread=0.5)
+    company.add_events(count // 10, days_back=8, spread=0.9)
+    people = company.analytics.people
+    for visitor in source.sample(list(people.visitors), 5):
+        company.edit_visitor(visitor, "custom", nickname=source.sentence())
+    company.edit_account(source.pick(list(people.accounts)), "custom", mrr=source.money(900))
+    company.add_visitor(
+        f'new "{turn}" \\ {source.below(10**9)}', [source.pick(list(people.accounts))]
+    )
+    company.edit_page_rule(source.pick(list(company.tables["pages"])))
+    company.edit_feature_rule(source.pick(list(company.tables["features"])))

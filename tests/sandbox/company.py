@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tests.sandbox import contacts, fields, office, sales, usage
+from tests.sandbox import catalogue, contacts, fields, office, sales, usage
+from tests.sandbox.analytics import STREAMS, Analytics
 from tests.sandbox.store import Key, Store
 from tests.sandbox.vocabulary import Inventor, epoch_ms, sql, z, z_ms
 
@@ -67,8 +68,10 @@ TABLES: dict[str, TableInfo] = {
     "features": _PENDO,
     "guides": _PENDO,
     "reports": _PENDO,
+    "track_types": _PENDO,
+    "segments": _PLAIN,
 }
-PENDO_TABLES = ("pages", "features", "guides", "reports")
+PENDO_TABLES = ("pages", "features", "guides", "reports", "track_types", "segments")
 
 
 class Company(Store):
@@ -84,22 +87,42 @@ class Company(Store):
         items_move_deals: Whether a change of a line item counts as a change of its deal, which the
             documentation leaves open.
         tick_per_edit: Seconds that the clock moves with each edit; 0 puts edits into one second.
+        time_zone: The Pendo subscription's time zone; see `set_time_zone`.
+        usage_days: Days up to the present for which there are Pendo events.
+        usage_per_day: Activities of a usual day.
     """
 
-    def __init__(self, scale: float = 1.0, seed: int = 7, now: datetime = DEFAULT_NOW) -> None:
+    def __init__(
+        self,
+        scale: float = 1.0,
+        seed: int = 7,
+        now: datetime = DEFAULT_NOW,
+        *,
+        time_zone: str = "America/New_York",
+        usage_days: float = 20,
+        usage_per_day: int | None = None,
+    ) -> None:
         """Invent the company.
 
         Args:
             scale: Size of the large tables; 1.0 is 8,000 deals.
             seed: Another seed, another company.
             now: The company's present; every row is older.
+            time_zone: Time zone of the Pendo subscription.
+            usage_days: Days of Pendo events; they are made when they are first asked for.
+            usage_per_day: Activities of a usual day; by default 1,500 at full scale.
         """
         super().__init__()
         self.seed = seed
         self.scale = scale
         self.tick_per_edit: float = 1.0
         self.items_move_deals = True
+        self.time_zone = time_zone
+        self.usage_days = usage_days
+        self.usage_per_day = usage_per_day or max(20, round(1500 * scale))
+        self._analytics: Analytics | None = None
         self._now = now.timestamp()
+        self._born = self._now
         self.accounts: dict[str, int] = {}
         self.deal_items: dict[int, list[int]] = {}
         self._build()
@@ -118,6 +141,10 @@ class Company(Store):
 
     def _inventor(self, topic: str) -> Inventor:
         return Inventor(self.seed, topic, self._now)
+
+    def inventor(self, topic: str) -> Inventor:
+        """A source of chance whose present is the one that the company was made in."""
+        return Inventor(self.seed, topic, self._born)
 
     def _build(self) -> None:
         def size(full: int, least: int = 3) -> int:
@@ -185,6 +212,8 @@ class Company(Store):
         t["features"] = usage.features(size(800), t["pages"], new("features"))
         t["guides"] = usage.guides(size(100), t["pages"], list(self.accounts), new("guides"))
         t["reports"] = usage.reports(size(30), new("reports"))
+        t["track_types"] = catalogue.track_types(size(30, 6), new("track types"))
+        t["segments"] = catalogue.segments(size(20), new("segments"))
 
     def _tally(self, table: str, row: Row, step: int) -> None:
         """Add a row to, or take it from, the counters of the rows that it belongs to."""
@@ -245,12 +274,36 @@ class Company(Store):
 
     # Reading
 
-    def rows(self, stream: str) -> list[Row]:
+    def rows(
+        self,
+        stream: str,
+        *,
+        granularity: str = "hour",
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> list[Row]:
         """Copies of the rows that a complete reading of a stream returns.
 
         Archived and deleted deals are among the deals, archived leads among the leads, and every
-        attribute that must be asked for is there.
+        attribute that must be asked for is there. Of Pendo's later streams: the rows as the API
+        gives them, of all applications, anonymous visitors included; results of reports as
+        `{"reportId", "row"}`, histories with a `visitorId`, metadata as one row a field.
+
+        Args:
+            stream: The stream's name.
+            granularity: For event streams, the buckets: only whole ones that have ended count.
+            since: For event streams and histories, start with the bucket that holds this instant.
+            until: The same, end before this instant (exclusive); by default the present. A later
+                one takes the bucket in progress for ended, as a client with another clock does.
         """
+        name = stream.removeprefix("pendo_")
+        if stream.startswith("pendo_") and name in STREAMS:
+            with self.lock:
+                bounds = [None if at is None else epoch_ms(at.timestamp()) for at in (since, until)]
+                now = epoch_ms(self._now)
+                found = self.analytics.rows(name, now, granularity, *bounds)
+                copies: list[Row] = msgspec.json.decode(msgspec.json.encode(found))
+            return copies
         table = stream.removeprefix("pipedrive_").removeprefix("pendo_")
         with self.lock:
             data = msgspec.json.encode(list(self.tables[table].values()))
@@ -262,6 +315,87 @@ class Company(Store):
         with self.lock:
             row: Row = msgspec.json.decode(msgspec.json.encode(self.tables[table][key]))
         return row
+
+    # Pendo's users and events
+
+    @property
+    def analytics(self) -> Analytics:
+        """Pendo's users and events, made at the first use."""
+        with self.lock:
+            if self._analytics is None:
+                self._analytics = Analytics(self)
+            return self._analytics
+
+    def add_events(
+        self,
+        count: int = 100,
+        *,
+        days_back: float = 0.0,
+        spread: float = 1.0,
+        visitor: str | None = None,
+    ) -> None:
+        """Let events arrive now which happened within `spread` days before `days_back` days ago.
+
+        Half of them change the measures of rows that exist, the others make new rows; with a
+        visitor all of them are of that visitor. Some guide and poll events are among them.
+        """
+        with self.lock:
+            analytics = self.analytics
+            self.tick(self.tick_per_edit)
+            analytics.add_events(epoch_ms(self._now), count, days_back, spread, visitor)
+
+    def edit_page_rule(self, page_id: str) -> Row:
+        """Change a page's rule: Pendo rebuilds all of its events, back to the first."""
+        return self._edit_rule("pages", page_id)
+
+    def edit_feature_rule(self, feature_id: str) -> Row:
+        """Change a feature's rule: Pendo rebuilds all of its events, back to the first."""
+        return self._edit_rule("features", feature_id)
+
+    def _edit_rule(self, table: str, key: str) -> Row:
+        with self.lock:
+            self.analytics.rebuild(key)
+            stamp = datetime.fromtimestamp(self._now + 1, timezone.utc).strftime("%Y%m%d%H%M%S")
+            return self.edit(table, key, stableVersionId=f"{key}-{stamp}.{len(key) * 1001:09d}")
+
+    def set_time_zone(self, name: str) -> None:
+        """Move the Pendo subscription to another time zone: its days start elsewhere."""
+        with self.lock:
+            self.time_zone = name
+            if self._analytics is not None:
+                self._analytics.set_calendar(name)
+
+    def edit_visitor(self, visitor: str, group: str = "custom", **values: Any) -> Row:
+        """Set metadata of a visitor, who counts as updated now."""
+        with self.lock:
+            analytics = self.analytics
+            self.tick(self.tick_per_edit)
+            row = analytics.people.visitors[visitor]
+            analytics.people.edit(row, group, values, epoch_ms(self._now))
+            return row
+
+    def edit_account(self, account: str, group: str = "custom", **values: Any) -> Row:
+        """Set metadata of an account, which counts as updated now."""
+        with self.lock:
+            analytics = self.analytics
+            self.tick(self.tick_per_edit)
+            row = analytics.people.accounts[account]
+            analytics.people.edit(row, group, values, epoch_ms(self._now))
+            return row
+
+    def add_visitor(self, visitor: str, accounts: list[str] | None = None) -> Row:
+        """Add a visitor, of these accounts."""
+        with self.lock:
+            analytics = self.analytics
+            self.tick(self.tick_per_edit)
+            return analytics.people.add_visitor(visitor, accounts or [], epoch_ms(self._now))
+
+    def delete_visitor(self, visitor: str) -> None:
+        """Delete a visitor; the events stay."""
+        with self.lock:
+            people = self.analytics.people
+            self.tick(self.tick_per_edit)
+            del people.visitors[visitor]
 
     # Editing
 

@@ -149,7 +149,7 @@ def guides(
     for number in range(count):
         key = _key(source)
         row = _common("Guide", key, source, list(APPS))
-        polls = _polls(number, key) if number % 5 == 0 else []
+        polls = _polls(number, key) if number % 5 == 0 or number == 1 else []
         published = source.chance(0.7)
         named = source.sample(accounts, min(3, len(accounts))) if number % 8 == 0 else []
         row |= {
@@ -248,7 +248,7 @@ def reports(count: int, source: Inventor) -> dict[str, Row]:
         row = _common("Report", _key(source), source, list(APPS))
         del row["appId"]
         row |= {
-            "type": source.pick(("Visitor", "Account", "Path", "Funnel")),
+            "type": ("Visitor", "Account", "Path", "Funnel")[number % 4],
             "level": "",
             "scope": "private" if number % 3 else "shared",
             "share": "",

@@ -23,12 +23,28 @@ DATA = json.loads(
 )
 API: dict[str, dict[str, Any]] = DATA["streams"]
 
-#: Every stream that has a schema file, and its primary key.
+#: Every stream that has a schema file, and its primary key: a column, or several with commas.
 PRIMARY_KEYS = {
+    "pendo_account_metadata": "metadata_group, field",
+    "pendo_accounts": "account_id",
+    "pendo_events": "event_key",
+    "pendo_feature_events": "event_key",
     "pendo_features": "id",
+    "pendo_guide_events": "event_key",
     "pendo_guides": "id",
+    "pendo_guides_seen": "visitor_id, guide_id, guide_step_id",
+    "pendo_page_events": "event_key",
     "pendo_pages": "id",
+    "pendo_poll_events": "event_key",
+    "pendo_polls_seen": "visitor_id, account_id, guide_id, poll_id",
+    "pendo_report_results": "report_id, row_key",
     "pendo_reports": "id",
+    "pendo_segments": "id",
+    "pendo_track_events": "event_key",
+    "pendo_track_types": "id",
+    "pendo_visitor_history": "history_key",
+    "pendo_visitor_metadata": "metadata_group, field",
+    "pendo_visitors": "visitor_id",
     "pipedrive_activities": "id",
     "pipedrive_activity_fields": "field_code",
     "pipedrive_activity_types": "id",
@@ -54,8 +70,27 @@ PRIMARY_KEYS = {
     "pipedrive_users": "id",
 }
 
-#: Columns that the tap makes: lead records carry their custom fields at the root.
-MADE_BY_THE_TAP = {"pipedrive_leads": {"custom_fields"}}
+#: The grouped event streams count by hour or by day; the others have one row an event.
+GROUPED_EVENTS = {
+    "pendo_events",
+    "pendo_feature_events",
+    "pendo_page_events",
+    "pendo_track_events",
+}
+SINGLE_EVENTS = {"pendo_guide_events", "pendo_poll_events"}
+
+#: Columns that the tap makes: lead records carry their custom fields at the root, visitors and
+#: accounts their replication key in the metadata; rows without an id get a hash.
+MADE_BY_THE_TAP = {
+    **{stream: {"event_key"} for stream in GROUPED_EVENTS | SINGLE_EVENTS},
+    "pendo_account_metadata": {"metadata_group", "field"},
+    "pendo_accounts": {"last_updated_at"},
+    "pendo_report_results": {"report_id", "row_key", "row"},
+    "pendo_visitor_history": {"history_key", "visitor_id"},
+    "pendo_visitor_metadata": {"metadata_group", "field"},
+    "pendo_visitors": {"last_updated_at"},
+    "pipedrive_leads": {"custom_fields"},
+}
 
 WITH_CUSTOM_FIELDS = {
     "pipedrive_deals",
@@ -70,14 +105,24 @@ OTHER_TIMES = {
     "created",
     "daily_merge_first",
     "daily_rollup_first",
+    "day",
     "expires_after",
+    "guide_timestamp",
+    "hour",
+    "last_key_frame_timestamp",
     "last_login",
+    "last_ts",
     "modified",
+    "month",
+    "quarter",
     "shows_after",
+    "time",
+    "ts",
     "valid_through",
+    "week",
 }
-#: Times of day.
-NOT_TIMESTAMPS = {"due_time"}
+#: Times of day, and lengths of time.
+NOT_TIMESTAMPS = {"due_time", "load_time"}
 
 #: JSON Schema types that take every value of an API type.
 ACCEPTED_BY = {
@@ -109,6 +154,18 @@ def load(stream: str) -> Schema:
     file = resources.files("tap_pendo_pipedrive.schemas") / service / f"{name}.json"
     schema: Schema = json.loads(file.read_text(encoding="utf-8"))
     return schema
+
+
+def primary_key(stream: str) -> list[str]:
+    """Return the columns of a stream's primary key.
+
+    Args:
+        stream: The stream's name.
+
+    Returns:
+        The columns, in order.
+    """
+    return PRIMARY_KEYS[stream].split(", ")
 
 
 def types(schema: Schema) -> list[str]:
@@ -201,7 +258,7 @@ def test_there_is_one_schema_for_each_stream() -> None:
     }
 
     assert found == set(PRIMARY_KEYS)
-    assert len(found) == 27
+    assert len(found) == 43
     assert set(API) == found
 
 
@@ -238,16 +295,16 @@ def test_the_schema_accepts_the_types_of_the_api(stream: str) -> None:
 @each_stream
 def test_every_value_but_the_primary_key_is_nullable(stream: str) -> None:
     schema = load(stream)
-    key = PRIMARY_KEYS[stream]
+    key = primary_key(stream)
 
-    assert schema["properties"][key]["type"] in ("integer", "string")
-    assert next(iter(schema["properties"])) == key
+    assert all(schema["properties"][column]["type"] in ("integer", "string") for column in key)
+    assert list(schema["properties"])[: len(key)] == key
     not_nullable = {
         path
         for path, spec in walk(schema)
         if not isinstance(spec["type"], list) or "null" not in spec["type"]
     }
-    assert not_nullable == {key}
+    assert not_nullable == set(key)
 
 
 @each_stream
@@ -329,8 +386,65 @@ def test_custom_fields_are_left_to_discovery() -> None:
         }
 
 
+def test_what_differs_from_account_to_account_is_an_open_object() -> None:
+    opened = {
+        (stream, column)
+        for stream in PRIMARY_KEYS
+        for column, spec in load(stream)["properties"].items()
+        if stream.startswith("pendo_") and spec.get("properties") == {}
+    }
+
+    assert opened >= {
+        ("pendo_accounts", "metadata"),
+        ("pendo_visitors", "metadata"),
+        ("pendo_report_results", "row"),
+        ("pendo_events", "parameters"),
+        ("pendo_page_events", "parameters"),
+        *((stream, "properties") for stream in GROUPED_EVENTS | SINGLE_EVENTS),
+    }
+    for stream, column in opened:
+        spec = load(stream)["properties"][column]
+        assert spec["additionalProperties"] is True
+        assert {"object", "null"} <= set(spec["type"])
+
+
+def test_grouped_events_have_a_column_for_each_granularity() -> None:
+    for stream in GROUPED_EVENTS:
+        columns = load(stream)["properties"]
+        for bucket in ("hour", "day", "week", "month", "quarter"):
+            assert columns[bucket]["type"] == ["string", "null"]
+            assert columns[bucket]["format"] == "date-time"
+        # Only the page rule of a page event has wildcards, and only clicks can be frustrated.
+        assert ("parameters" in columns) == (stream in {"pendo_events", "pendo_page_events"})
+        assert ("rage_click_count" in columns) == (stream != "pendo_track_events")
+
+
+def test_lengths_of_time_are_numbers() -> None:
+    for stream, column in (
+        ("pendo_guides", "recurrence"),
+        ("pendo_guides", "recurrence_eligibility_window"),
+        ("pendo_guide_events", "load_time"),
+        ("pendo_poll_events", "load_time"),
+        ("pendo_visitor_history", "duration"),
+    ):
+        assert load(stream)["properties"][column]["type"] == ["number", "null"], (stream, column)
+
+
+@pytest.mark.parametrize(
+    ("stream", "column"),
+    [
+        ("pendo_poll_events", "poll_response"),
+        ("pendo_polls_seen", "response"),
+        ("pendo_polls_seen", "poll_response"),
+    ],
+)
+def test_answers_are_numbers_or_texts_and_load_as_text(stream: str, column: str) -> None:
+    # Targets that give a column one type take the first, or the widest: text either way.
+    assert load(stream)["properties"][column]["type"] == ["string", "integer", "number", "null"]
+
+
 def test_pendo_keeps_nested_times_as_the_api_gives_them() -> None:
-    for stream in ("pendo_pages", "pendo_features", "pendo_guides"):
+    for stream in ("pendo_pages", "pendo_features", "pendo_guides", "pendo_track_types"):
         nested = [
             (path, spec)
             for path, spec in walk(load(stream))

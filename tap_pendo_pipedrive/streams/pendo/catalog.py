@@ -1,4 +1,4 @@
-"""What has been set up in Pendo: pages, features, guides, reports."""
+"""What has been set up in Pendo: pages, features, track types, guides, segments, reports."""
 
 from __future__ import annotations
 
@@ -37,4 +37,20 @@ class Reports(ListStream):
     name = "pendo_reports"
     path = "/api/v1/report"
     params: t.ClassVar[Mapping[str, str]] = {}
+    of_apps = False
+
+
+class TrackTypes(ListStream):
+    """Types of track events."""
+
+    name = "pendo_track_types"
+    path = "/api/v1/tracktype"
+
+
+class Segments(ListStream):
+    """Segments. They belong to no application and carry no time of their last change."""
+
+    name = "pendo_segments"
+    path = "/api/v1/segment"
+    replication_key = ""
     of_apps = False

@@ -23,7 +23,7 @@ _REGION: t.Final = (
 
 
 def _is_rate_limited(answer: Answer, _request: Request) -> bool:
-    return b"ratelimitexceeded" in answer.body.lower()
+    return b"ratelimitexceeded" in answer.beginning.lower()
 
 
 RULES: t.Final = (

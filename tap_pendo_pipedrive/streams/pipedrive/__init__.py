@@ -80,4 +80,7 @@ def pipedrive_streams(tap: TapPendoPipedrive) -> list[PipedriveStream]:
             stream.fields = t.cast("FieldStream", by_name[stream.fields_stream])
         if stream.parent_stream_type is not None:
             stream.parent = by_type[stream.parent_stream_type]
+    if tap.input_catalog is None:
+        for name in {s.fields_stream for s in streams if isinstance(s, CustomFieldStream)}:
+            t.cast("FieldStream", by_name[name]).fetch_early()
     return streams

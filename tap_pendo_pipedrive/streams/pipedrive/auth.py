@@ -99,17 +99,18 @@ class PipedriveOAuth(OAuthAuthenticator):
             raise retry.failure from None
         rotated = answer.get("refresh_token")
         redact.add((answer["access_token"], rotated))
-        self.access_token = answer["access_token"]
-        lifetime = float(answer.get("expires_in") or 3599)
-        # A token with a very short life is used for half of it.
-        self._renewed_at = time.monotonic()
-        self._good_until = self._renewed_at + max(lifetime - EARLY, lifetime / 2)
-        self.api_domain = answer.get("api_domain") or self.api_domain
-        if errors := check_url("api_domain", self.api_domain):
+        api_domain = answer.get("api_domain") or self.api_domain
+        if errors := check_url("api_domain", api_domain):
             raise ServiceFailed(
                 f"Pipedrive: the token server names a host that the tap does not trust: {errors[0]}"
                 " Set pipedrive_company_domain."
             )
+        self.api_domain = api_domain
+        self.access_token = answer["access_token"]
+        lifetime = float(answer.get("expires_in") or 3599)
+        self._renewed_at = time.monotonic()
+        # A token with a very short life is used for half of it.
+        self._good_until = self._renewed_at + max(lifetime - EARLY, lifetime / 2)
         if rotated and rotated != self.refresh_token:
             self.refresh_token = rotated
             logger.warning(

@@ -86,6 +86,11 @@ class PipedriveClient(Client):
         self._oauth.renew(answer.sent)
         return True
 
+    def bill(self) -> str:
+        """What the run has cost so far, and what is left of the day where the API tells."""
+        left = f"; {self.tokens_left} of {self.tokens_a_day} left today"
+        return super().bill() + (left if self.tokens_left is not None else "")
+
     def before(self) -> None:
         """Stop when the day's tokens come to an end.
 

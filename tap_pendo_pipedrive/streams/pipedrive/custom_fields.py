@@ -5,6 +5,8 @@ Source: Pipedrive, "API v2 migration guide" (values by field type) and the Field
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import functools
 import logging
 import re
@@ -55,6 +57,7 @@ def _date() -> dict[str, t.Any]:
     return {"type": ["string", "null"], "format": "date"}
 
 
+_ANY: t.Final = {"type": ["object", "array", "string", "number", "boolean", "null"]}
 _TEXT: t.Final = {"type": ["string", "null"]}
 _ID: t.Final = {"type": ["integer", "null"]}
 
@@ -97,12 +100,13 @@ class Definitions:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._lock = threading.Lock()
+        self._locks: collections.defaultdict[str, threading.Lock]
+        self._locks = collections.defaultdict(threading.Lock)
         self._rows: dict[str, list[Record]] = {}
 
     def rows(self, request: Request) -> list[Record]:
         """All rows of a list of definitions, from all of its pages."""
-        with self._lock:
+        with self._locks[request.path]:
             if request.path not in self._rows:
                 walk = pages.cursor_pages(self._client, request)
                 self._rows[request.path] = [row for page in walk for row in page.decode()]
@@ -114,6 +118,15 @@ class FieldStream(CursorStream):
 
     primary_keys = ("field_code",)
     definitions: Definitions
+
+    def fetch_early(self) -> None:
+        """Fetch the definitions in the background, since discovery is about to need them."""
+
+        def fetch() -> None:
+            with contextlib.suppress(TapError):  # Raised again where they are needed.
+                self.all_rows()
+
+        threading.Thread(target=fetch, daemon=True).start()
 
     def all_rows(self) -> list[Record]:
         """The definitions, fetched now unless they were before."""
@@ -164,7 +177,7 @@ class CustomFieldStream(PipedriveStream):
 
 def _property(definition: Record) -> dict[str, t.Any]:
     kind = definition.get("field_type")
-    return {**TYPES.get(str(kind), {}), "description": f"{definition.get('field_name')} ({kind})"}
+    return {**TYPES.get(str(kind), _ANY), "description": f"{definition.get('field_name')} ({kind})"}
 
 
 # Leads still come in v1's encoding, at the root of the row.

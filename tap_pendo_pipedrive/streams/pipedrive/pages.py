@@ -172,7 +172,8 @@ def offset_pages(
                 break  # The list is not what the requests ahead took it for.
             rows = answer.decode()
             known = collections.ChainMap(*seen)
-            if overlaps and not (rows and rows[0].get("id") in known):
+            # An edited row has moved, so it does not show where the walk is.
+            if overlaps and not (rows and known.get(rows[0].get("id"), _NEVER) == _stamp(rows[0])):
                 start = max(0, start - limit + 1)
                 overlaps = start > 0
                 break
@@ -182,6 +183,8 @@ def offset_pages(
             if not rows or not (len(rows) >= limit if answer.more is None else answer.more):
                 return
             if not fresh and start >= furthest - 1:
+                if offset != offsets[0]:
+                    break  # It was fetched before the page in front of it; ask again.
                 if answer.more is None:
                     return  # A list without pages that happens to be as long as one.
                 raise StreamFailed(_REPEATS.format(request=request))

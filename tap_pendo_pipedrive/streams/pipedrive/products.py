@@ -14,12 +14,12 @@ from tap_pendo_pipedrive.streams.pipedrive.sales import Deals
 from tap_pendo_pipedrive.streams.pipedrive.stream import CursorStream, Params
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from singer_sdk.helpers.types import Context
 
     from tap_pendo_pipedrive.core.bookmarks import Span
-    from tap_pendo_pipedrive.core.stream import Page
+    from tap_pendo_pipedrive.core.stream import Page, Record
 
 #: Deals that one request may name ("Get deal products of several deals").
 DEALS_A_REQUEST: t.Final = 100
@@ -51,20 +51,24 @@ class DealProducts(CursorStream):
         """Whether it makes sense to ask for more: nothing has ended the stream."""
         return self.report.outcome in {Outcome.PENDING, Outcome.COMPLETE}
 
-    def ahead_of(self, deals: Iterator[Batch]) -> Iterator[Batch]:
+    def ahead_of(
+        self, deals: Iterator[Batch], passes: Callable[[Record], bool]
+    ) -> Iterator[tuple[Batch, tuple[int, ...]]]:
         """Cut deals into batches and fetch the line items of the next ones already.
 
         Args:
             deals: The parent's batches.
+            passes: Whether a deal's line items are wanted.
 
         Yields:
-            The batches in order.
+            Each batch with the ids of its deals whose line items are wanted.
         """
-        waiting: collections.deque[Batch] = collections.deque()
+        waiting: collections.deque[tuple[Batch, tuple[int, ...]]] = collections.deque()
         for batch in _cut(deals, DEALS_A_REQUEST):
-            if self.goes_on:
-                self._pages_of({"deal_ids": tuple(deal["id"] for deal in batch.records)})
-            waiting.append(batch)
+            deal_ids = tuple(deal["id"] for deal in batch.records if passes(deal))
+            if deal_ids and self.goes_on:
+                self._pages_of({"deal_ids": deal_ids})
+            waiting.append((batch, deal_ids))
             if len(waiting) > self.client.governor.concurrency:
                 yield waiting.popleft()
         yield from waiting

@@ -87,8 +87,8 @@ class Deals(CustomFieldStream, CursorStream):
         if self.deal_products is None:
             yield from batches
             return
-        for batch in self.deal_products.ahead_of(batches):
-            self._due = tuple(record["id"] for record in batch.records)
+        for batch, deal_ids in self.deal_products.ahead_of(batches, self.passes_filter):
+            self._due = deal_ids
             yield batch
 
     @property
