@@ -67,6 +67,8 @@ PATHS = {
     "pipedrive_users": "/v1/users",
 }
 FILES_A_PAGE = 100
+#: Rows that the peer asks for at a time. Its requests, and so its time, grow by whole pages.
+PEER_PAGE = 100
 #: Bytes of output of a record, at most about; decides whether it fits into memory.
 OUTPUT_BYTES = 2600
 RECORD_MARKS = (b'{"type":"RECORD"', b'{"type": "RECORD"')
@@ -131,22 +133,22 @@ class Result:
         """Records a second."""
         return self.records / self.wall
 
-    def scaled_to(self, records: int, empty: Result) -> Result:
-        """Extrapolate to more records: this run's costs beyond an empty one's grow with them."""
-        factor = records / self.records
+    def scaled_to(self, records: int, base: Result) -> Result:
+        """Extrapolate along the line through this run and a shorter one."""
+        factor = (records - base.records) / (self.records - base.records)
 
-        def grow(whole: float, base: float) -> float:
-            return base + max(0.0, whole - base) * factor
+        def grow(whole: float, part: float) -> float:
+            return part + max(0.0, whole - part) * factor
 
         return Result(
             self.program,
             records,
-            grow(self.wall, empty.wall),
-            grow(self.cpu, empty.cpu),
+            grow(self.wall, base.wall),
+            grow(self.cpu, base.cpu),
             self.peak_mib,
-            round(grow(self.requests, empty.requests)),
+            round(grow(self.requests, base.requests)),
             self.refused,
-            round(grow(self.tokens, empty.tokens)),
+            round(grow(self.tokens, base.tokens)),
             paths=self.paths,
             measured=self.records,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import itertools
@@ -70,7 +71,8 @@ class Request:
         of_parent: The path names one parent record, which may vanish.
         payload: JSON body; makes the request a POST.
         spooled: The answer may be large: it goes to a file instead of memory.
-        tries: Tries at most, instead of the client's own number.
+        tries: Temporary failures after which to give up, if fewer than the client's tries; where
+            a smaller request may do better.
     """
 
     stream: str
@@ -108,6 +110,11 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes | IO[bytes]
     sent: float
+
+    def close(self) -> None:
+        """Let go of a body that nobody reads."""
+        if not isinstance(self.body, bytes):
+            self.body.close()
 
     @property
     def beginning(self) -> bytes:
@@ -227,6 +234,7 @@ class Client:
             TapError: One of its subclasses; see :mod:`tap_pendo_pipedrive.core.failures`.
         """
         tries = itertools.count(1)
+        failures: list[TapError] = []
         refreshed = False
 
         @backoff.on_exception(
@@ -234,29 +242,22 @@ class Client:
             Retry,
             value=lambda retry: retry.delay,
             jitter=None,
-            max_tries=request.tries or self._max_tries,
+            max_tries=self._max_tries,
             on_backoff=lambda details: _log_retry(details["exception"]),
             logger=None,
         )
         def attempt() -> T:
             nonlocal refreshed
-            number = next(tries)
             self.before()
-            answer = self._send(request, number)
-            rule = find_rule(self.rules, answer, request)
-            if rule is None:
-                try:
-                    return parse(answer.body)
-                except (BadBodyError, RecursionError) as error:
-                    failure = TemporarilyFailed(
-                        f"{request.stream}: {request}: {self.service} sent an incomplete or"
-                        f" unexpected body ({redact(str(error))[:LONGEST_DETAIL]})."
-                    )
-                    raise Retry(failure, self.delay(number)) from error
-            if rule.action is Action.REFRESH and not refreshed and self.refresh_credentials(answer):
-                refreshed = True
-                raise Retry(self._failure(ServiceFailed, rule, request, answer), 0)
-            raise self._act(rule, request, answer, number)
+            try:
+                return self._attempt(request, parse, next(tries), may_refresh=not refreshed)
+            except Retry as retry:
+                refreshed = refreshed or isinstance(retry.failure, ServiceFailed)
+                if isinstance(retry.failure, TemporarilyFailed):
+                    failures.append(retry.failure)
+                if len(failures) == request.tries:
+                    raise retry.failure from None
+                raise
 
         if self._verdict is not None:
             raise self._verdict
@@ -268,6 +269,33 @@ class Client:
             # The other streams need not ask to hear the same.
             self._verdict = verdict
             raise
+
+    def _attempt(
+        self, request: Request, parse: Callable[[t.Any], T], tries: int, *, may_refresh: bool
+    ) -> T:
+        with contextlib.ExitStack() as kept:
+            answer = self._send(request, tries)
+            kept.callback(answer.close)
+            rule = find_rule(self.rules, answer, request)
+            if rule is None:
+                result = self._parse(request, answer, parse, tries)
+                kept.pop_all()  # A file is the caller's now.
+                return result
+            if rule.action is Action.REFRESH and may_refresh and self.refresh_credentials(answer):
+                raise Retry(self._failure(ServiceFailed, rule, request, answer), 0)
+            raise self._act(rule, request, answer, tries)
+
+    def _parse(
+        self, request: Request, answer: Answer, parse: Callable[[t.Any], T], tries: int
+    ) -> T:
+        try:
+            return parse(answer.body)
+        except (BadBodyError, RecursionError) as error:
+            failure = TemporarilyFailed(
+                f"{request.stream}: {request}: {self.service} sent an incomplete or unexpected"
+                f" body ({redact(str(error))[:LONGEST_DETAIL]})."
+            )
+            raise Retry(failure, self.delay(tries)) from error
 
     def usage_of(self, stream: str) -> Usage:
         """What a stream has cost so far."""
@@ -315,18 +343,21 @@ class Client:
             allow_redirects=False,
             stream=True,
         ) as response:
-            spool: IO[bytes] = (
-                tempfile.SpooledTemporaryFile(LARGEST_IN_MEMORY)  # noqa: SIM115 - outlives this
-                if request.spooled
-                else io.BytesIO()
-            )
-            for chunk in response.iter_content(CHUNK):
-                spool.write(chunk)
-                if spool.tell() > LARGEST_BODY:
-                    raise StreamFailed(
-                        f"{request.stream}: {request}: the body is larger than"
-                        f" {LARGEST_BODY >> 20} MiB."
-                    )
+            with contextlib.ExitStack() as kept:
+                spool: IO[bytes] = (
+                    tempfile.SpooledTemporaryFile(LARGEST_IN_MEMORY)  # noqa: SIM115 - outlives this
+                    if request.spooled
+                    else io.BytesIO()
+                )
+                kept.callback(spool.close)
+                for chunk in response.iter_content(CHUNK):
+                    spool.write(chunk)
+                    if spool.tell() > LARGEST_BODY:
+                        raise StreamFailed(
+                            f"{request.stream}: {request}: the body is larger than"
+                            f" {LARGEST_BODY >> 20} MiB."
+                        )
+                kept.pop_all()
             body = spool.getvalue() if isinstance(spool, io.BytesIO) else spool
             return Answer(response.status_code, response.headers, body, sent)
 
