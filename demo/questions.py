@@ -8,15 +8,15 @@ if t.TYPE_CHECKING:
     from typing_extensions import LiteralString
 
 #: Pendo's account id is the domain of the customer's website, which Pipedrive knows too.
-OPEN_DEALS_IN_GUIDES: t.Final[LiteralString] = """
-WITH targeted AS (
+USAGE_OF_OPEN_DEALS: t.Final[LiteralString] = """
+WITH usage AS (
     SELECT
-        filter ->> 'value' AS account_id,
-        count(DISTINCT guides.id) AS guides,
-        max(guides.last_updated_at)::date AS last_changed
-    FROM pendo_guides AS guides
-    CROSS JOIN jsonb_array_elements(guides.audience_ui_hint -> 'filters') AS filter
-    WHERE filter ->> 'kind' = 'account'
+        account_id,
+        count(DISTINCT visitor_id) AS visitors,
+        count(DISTINCT feature_id) AS features,
+        sum(num_events) AS clicks,
+        max(last_time)::date AS last_seen
+    FROM pendo_feature_events
     GROUP BY account_id
 ),
 open_deals AS (
@@ -27,22 +27,24 @@ open_deals AS (
 )
 SELECT
     organizations.name AS organization,
-    targeted.account_id AS pendo_account,
-    targeted.guides,
-    targeted.last_changed AS guide_changed,
+    usage.account_id AS pendo_account,
+    usage.visitors,
+    usage.features,
+    usage.clicks,
+    usage.last_seen,
     open_deals.deals AS open_deals,
     round(open_deals.worth)::bigint AS worth,
     open_deals.currency
-FROM targeted
+FROM usage
 JOIN pipedrive_organizations AS organizations
     ON regexp_replace(lower(organizations.website), '^https?://(www\\.)?|/.*$', '', 'g')
-        = targeted.account_id
+        = usage.account_id
 JOIN open_deals ON open_deals.org_id = organizations.id
-ORDER BY targeted.guides DESC, open_deals.worth DESC NULLS LAST, organizations.id
+ORDER BY open_deals.worth DESC NULLS LAST, organizations.id, open_deals.currency
 LIMIT 10
 """
 
 #: The questions of the demo: title and query.
 QUESTIONS: t.Final[tuple[tuple[str, LiteralString], ...]] = (
-    ("Customers with open deals that Pendo's guides address", OPEN_DEALS_IN_GUIDES),
+    ("How customers with open deals use the product", USAGE_OF_OPEN_DEALS),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime as dt
 import json
 import sys
 import typing as t
@@ -77,7 +78,10 @@ def running(root: Path) -> Iterator[Sandbox]:
     Raises:
         RuntimeError: If it does not start.
     """
-    with child([sys.executable, "-m", "tests.sandbox"], cwd=root) as process:
+    # Pendo's event streams look back from today.
+    now = dt.datetime.now(dt.timezone.utc).replace(microsecond=0).isoformat()
+    command = [sys.executable, "-m", "tests.sandbox", "--now", now]
+    with child(command, cwd=root) as process:
         line = process.stdout.readline() if process.stdout else ""
         if not line:
             message = "The sandbox did not start."

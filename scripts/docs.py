@@ -21,6 +21,7 @@ import yaml
 
 from tap_pendo_pipedrive import settings
 from tap_pendo_pipedrive.streams import PENDO_STREAMS, PIPEDRIVE_STREAMS
+from tap_pendo_pipedrive.streams.pendo.events import GroupedEventStream
 from tap_pendo_pipedrive.tap import TapPendoPipedrive
 
 if t.TYPE_CHECKING:
@@ -228,6 +229,8 @@ def replication_cell(cls: t.Any) -> str:  # noqa: ANN401 - as above
     """Say how a stream is read again."""
     if parent := cls.parent_stream_type:
         return f"with the `{parent.name}` that a run reads"
+    if issubclass(cls, GroupedEventStream):
+        return "`hour` or `day`, by setting"
     if not isinstance(cls.replication_key, str):
         return "full"
     how = "by the API" if cls.filtered else "by the tap"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_pendo_pipedrive.core.governor import Governor
+from tap_pendo_pipedrive.streams.pendo.events import EventStream
 from tap_pendo_pipedrive.streams.pipedrive import activities, pages, products, windows
 from tap_pendo_pipedrive.streams.pipedrive.stream import OffsetStream
 from tests import harness
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def _log_level(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
+
+
+@pytest.fixture(autouse=True)
+def _leave_out_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a catalog that selects them, streams of events are not read.
+
+    They cost a request for each day since the start; tests that are about them select them.
+    """
+    monkeypatch.setattr(EventStream, "selected_by_default", False)
 
 
 @pytest.fixture

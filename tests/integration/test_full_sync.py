@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import pytest
 
+from tap_pendo_pipedrive.streams.pendo.events import EventStream
 from tests import harness
 from tests.harness import Run, Tables, discover, select
 from tests.integration import expected
@@ -29,6 +31,7 @@ class FullSync:
             PendoServer(self.company) as pendo,
             pytest.MonkeyPatch.context() as patch,
         ):
+            patch.setattr(EventStream, "selected_by_default", False)
             self.config = {
                 "pipedrive_api_token": pipedrive.token,
                 "pipedrive_api_url": pipedrive.url,
@@ -64,7 +67,7 @@ def test_table_equals_the_companys_rows(full: FullSync, stream: str) -> None:
 
 @pytest.mark.parametrize("stream", STREAMS)
 def test_every_row_comes_once(full: FullSync, stream: str) -> None:
-    keys = [record[STREAMS[stream].key] for record in full.run.records(stream)]
+    keys = [STREAMS[stream].key_of(record) for record in full.run.records(stream)]
     assert len(keys) == len(set(keys))
 
 
@@ -181,15 +184,14 @@ def test_credentials_are_in_headers_only(full: FullSync) -> None:
 
 
 def test_pendo_lists_name_all_applications(full: FullSync) -> None:
-    assert len(full.pendo) == 4
-    asked = {request.path: request.params for request in full.pendo}
-    every = {"expand": "*"}
-    assert asked == {
-        "/api/v1/page": every,
-        "/api/v1/feature": every,
-        "/api/v1/guide": every,
-        "/api/v1/report": {},
-    }
+    for name in ("page", "feature", "guide", "tracktype"):
+        assert {tuple(r.params.items()) for r in full.to(f"/api/v1/{name}")} == {("expand", "*")}
+    for name in ("report", "segment"):
+        assert [r.params for r in full.to(f"/api/v1/{name}")][:1] == [{}]
+    for request in full.to("/api/v1/aggregation"):
+        source = json.loads(request.body)["request"]["pipeline"][0]["source"]
+        for params in source.values():
+            assert "guideId" in params or params["appId"] == 'expandAppIds("*")'
 
 
 def test_without_start_date_nothing_is_filtered(full: FullSync) -> None:

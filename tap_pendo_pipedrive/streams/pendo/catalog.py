@@ -52,5 +52,5 @@ class Segments(ListStream):
 
     name = "pendo_segments"
     path = "/api/v1/segment"
-    replication_key = ""
+    replication_key = None
     of_apps = False

@@ -82,6 +82,7 @@ class PeopleStream(PendoStream):
 
     path = aggregation.PATH
     replication_key = "last_updated_at"
+    filtered = True
     source: t.ClassVar[str]
     id_name: t.ClassVar[str]
     kind: t.ClassVar[str]

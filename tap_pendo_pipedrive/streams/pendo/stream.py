@@ -82,7 +82,7 @@ class ListStream(PendoStream):
     """
 
     primary_keys = ("id",)
-    replication_key = "last_updated_at"
+    replication_key: str | None = "last_updated_at"
     # Without it only the default application's objects come ("One-application responses").
     params: t.ClassVar[Mapping[str, str]] = {"expand": "*"}
     of_apps: t.ClassVar[bool] = True
