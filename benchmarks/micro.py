@@ -26,7 +26,7 @@ from singer_sdk.contrib.msgspec import MsgSpecWriter
 
 from benchmarks import data as bench_data
 from benchmarks.contestants import World, serving
-from tap_pendo_pipedrive.core.stream import _DECODE_ROWS, Batch
+from tap_pendo_pipedrive.core.stream import _DECODE_EXACTLY, Batch
 from tap_pendo_pipedrive.tap import TapPendoPipedrive
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _best(run: Callable[[list[dict[str, Any]]], None], body: bytes, repeat: int)
 
 
 def _decode(body: bytes) -> list[dict[str, Any]]:
-    return [row for row in _DECODE_ROWS(body) if row is not None]
+    return [row for row in _DECODE_EXACTLY(body) if row is not None]
 
 
 def _ours(stream: PipedriveStream, rows: list[dict[str, Any]]) -> None:

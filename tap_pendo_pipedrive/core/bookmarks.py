@@ -121,9 +121,10 @@ class Bookmark:
         values = [value for value in found if value <= latest]
         if not values:
             return
-        if self._in_order and not _ascending([self._highest, *values]):
+        if self._in_order and not _ascending([self._highest or values[0], *values]):
             self._distrust_order()
-        highest = max(self._highest, *values, key=timestamps.sort_key)
+        last = values[-1] if self._in_order else max(values, key=timestamps.sort_key)
+        highest = max(self._highest, last, key=timestamps.sort_key)
         if highest == self._highest:
             return
         self._highest = highest
@@ -150,7 +151,9 @@ class Bookmark:
                 self._state["replication_key_value"] = before
 
 
-def _ascending(values: Sequence[str]) -> bool:
+def _ascending(values: list[str]) -> bool:
+    if len({len(value) for value in values}) == 1 and values == sorted(values):
+        return True
     return all(
         (len(first) == len(second) and first <= second)
         or timestamps.sort_key(first) <= timestamps.sort_key(second)

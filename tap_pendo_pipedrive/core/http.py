@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import dataclasses
 import io
@@ -409,6 +410,21 @@ FAILURES: t.Final[dict[Action, type[TapError]]] = {
 
 def _log_retry(retry: Exception) -> None:
     logger.warning("Trying again: %s", redact(str(retry)))
+
+
+def check_utf8(body: bytes) -> None:
+    """Make sure that a body is UTF-8, without a copy of all of it.
+
+    Raises:
+        UnicodeDecodeError: It is not.
+    """
+    if body.isascii():
+        return
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    view = memoryview(body)
+    for start in range(0, len(view), CHUNK):
+        decoder.decode(view[start : start + CHUNK])
+    decoder.decode(b"", final=True)
 
 
 def retry_after(answer: Answer) -> float | None:

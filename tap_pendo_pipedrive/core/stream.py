@@ -41,10 +41,9 @@ if t.TYPE_CHECKING:
 
 Record = dict[str, t.Any]
 
-_DECODE_ROWS: t.Final = msgspec.json.Decoder(
-    list[t.Optional[dict[str, t.Any]]],  # noqa: UP045 - evaluated by msgspec on Python 3.10
-    float_hook=Decimal,
-).decode
+_ROWS = list[t.Optional[dict[str, t.Any]]]  # noqa: UP045 - evaluated by msgspec on Python 3.10
+_DECODE_EXACTLY: t.Final = msgspec.json.Decoder(_ROWS, float_hook=Decimal).decode
+_DECODE_FLOATS: t.Final = msgspec.json.Decoder(_ROWS).decode
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +53,7 @@ class Page:
     Attributes:
         rows: A JSON array that is not decoded yet, or decoded rows.
         size: Bytes that it holds in memory, about.
+        exact: Numbers keep their decimals as they are written.
         progress: What the state says once these rows and all before them are written; None where
             the rows' own replication key says it.
         fetched: When the answer came.
@@ -61,6 +61,7 @@ class Page:
 
     rows: msgspec.Raw | list[Record]
     size: int
+    exact: bool = dataclasses.field(default=True, kw_only=True)
     progress: Mapping[str, t.Any] | None = dataclasses.field(default=None, kw_only=True)
     fetched: dt.datetime = dataclasses.field(
         default_factory=lambda: dt.datetime.now(timestamps.UTC), kw_only=True
@@ -70,7 +71,7 @@ class Page:
         """Return the rows. Rows that are null are left out."""
         if isinstance(self.rows, list):
             return self.rows
-        rows = _DECODE_ROWS(self.rows)
+        rows = _DECODE_EXACTLY(self.rows) if self.exact else _DECODE_FLOATS(self.rows)
         return [row for row in rows if row is not None]
 
 
@@ -420,6 +421,8 @@ class ApiStream(Stream):
         if progress and not self._holds_bookmark:
             self.get_context_state(context).update(progress)
             self.state_manager.is_flushed = False
+            if self.get_batch_config(self.config) is None:
+                self._write_state_message()  # A window may have few rows and yet cost much.
 
     def hold_bookmark(self) -> None:
         """Keep the bookmark where it is: rows that follow are written without their children."""

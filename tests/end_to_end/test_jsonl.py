@@ -70,9 +70,11 @@ def test_stream_maps(
         row["id"] for row in company.rows("pipedrive_notes")
     }
     assert not any("content" in row for row in files["pipedrive_notes"])
-    # The children of filtered and renamed parents still come.
-    items = company.rows("pipedrive_deal_products")
+    # The children of renamed parents come, those of filtered ones do not.
+    is_open = {row["id"] for row in deals if row["status"] == "open"}
+    items = [row for row in company.rows("pipedrive_deal_products") if row["deal_id"] in is_open]
     assert {row["id"] for row in files["line_items"]} == {row["id"] for row in items}
+    assert items
 
 
 def test_flattening(

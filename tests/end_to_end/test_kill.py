@@ -172,7 +172,7 @@ class Survivor:
 
     def assert_equal(self, *moments: dict[str, Rows]) -> None:
         """Every table holds what the company has."""
-        assert set(self.tables.rows) == set(STREAMS)
+        assert set(self.tables.rows) >= set(STREAMS)
         found = [
             line
             for stream in STREAMS
@@ -206,7 +206,7 @@ def test_killed_in_the_middle_of_every_large_stream(
     streams = run_tap(monkeypatch, config).streams
     # The line items of deals that were read do not come again; they have a test of their own.
     streams.remove("pipedrive_deal_products")
-    large = [stream for stream in streams if len(moment[stream]) > 15]
+    large = [stream for stream in streams if len(moment.get(stream, ())) > 15]
     # Lists that come in one answer are in no order; only record by record has states within them.
     survivor.config["stream_maps"] = {name: MAPS[name] for name in large if name not in PAGED}
     for stream in large:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import json
 import logging
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tap_pendo_pipedrive.core.governor import Governor
+from tap_pendo_pipedrive.streams.pendo import details, events
 from tap_pendo_pipedrive.streams.pendo.events import EventStream
 from tap_pendo_pipedrive.streams.pipedrive import activities, pages, products, windows
 from tap_pendo_pipedrive.streams.pipedrive.stream import OffsetStream
@@ -16,7 +20,10 @@ from tests import harness
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from typing_extensions import Self
+
     from tests.harness import Run
+    from tests.sandbox import Company
     from tests.sandbox.server import SandboxServer
 
     Sync = Callable[..., Run]
@@ -44,6 +51,65 @@ def sync(monkeypatch: pytest.MonkeyPatch, config: dict[str, Any]) -> Sync:
         *, state: dict[str, Any] | None = None, catalog: dict[str, Any] | None = None, **extra: Any
     ) -> Run:
         return harness.run_tap(monkeypatch, config | extra, state=state, catalog=catalog)
+
+    return run
+
+
+class Clock:
+    """The tap's clock, which shows the company's time.
+
+    Attributes:
+        ahead: How far it is ahead of the company's.
+    """
+
+    def __init__(self, company: Company) -> None:
+        self.company = company
+        self.ahead = dt.timedelta()
+
+    def now(self) -> dt.datetime:
+        """The time that it shows."""
+        return self.company.now + self.ahead
+
+    def set(self, patch: pytest.MonkeyPatch) -> None:
+        """Let Pendo's streams look at this clock."""
+        clock = self
+
+        class Moment(dt.datetime):
+            @classmethod
+            def now(cls, tz: dt.tzinfo | None = None) -> Self:
+                del tz
+                return cls.fromtimestamp(clock.now().timestamp(), dt.timezone.utc)
+
+        module = SimpleNamespace(datetime=Moment, timedelta=dt.timedelta, timezone=dt.timezone)
+        for user in (events, details):
+            patch.setattr(user, "dt", module)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch, company: Company) -> Clock:
+    """Set the tap's clock to the company's time."""
+    clock = Clock(company)
+    clock.set(monkeypatch)
+    return clock
+
+
+@pytest.fixture
+def read(
+    monkeypatch: pytest.MonkeyPatch,
+    catalogs: dict[tuple[str, ...], dict[str, Any]],
+    clock: Clock,
+    pendo_config: dict[str, Any],
+) -> Sync:
+    """Run the tap against Pendo alone, at the company's time, with these streams only."""
+
+    def run(*streams: str, state: dict[str, Any] | None = None, **extra: Any) -> Run:
+        granularity = str(extra.get("pendo_event_granularity", "hour"))
+        key = ("pendo", granularity)
+        if key not in catalogs:
+            catalogs[key] = harness.discover(pendo_config | extra)
+        chosen = [e for e in catalogs[key]["streams"] if e["tap_stream_id"] in streams]
+        catalog = harness.select(json.loads(json.dumps({"streams": chosen})), *streams)
+        return harness.run_tap(monkeypatch, pendo_config | extra, state=state, catalog=catalog)
 
     return run
 

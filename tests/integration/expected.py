@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
@@ -220,6 +221,42 @@ def pendo(stream: str, given: list[Record], *, anonymous: bool = False) -> list[
     if stream == "pendo_visitors" and not anonymous:
         shaped = [row for row in shaped if not row["visitor_id"].startswith("_PENDO_T_")]
     return shaped
+
+
+def exact_rows(company: Company, stream: str, **bounds: Any) -> list[Record]:
+    """The API's rows with exact numbers."""
+    rows: list[Record] = json.loads(json.dumps(company.rows(stream, **bounds)), parse_float=Decimal)
+    return rows
+
+
+def identity(row: Record) -> str:
+    """A row as a text, without hashed columns."""
+    plain = {name: value for name, value in row.items() if name not in HASHED}
+    return json.dumps(plain, sort_keys=True, default=str)
+
+
+def check_rows(stream: str, held: Iterable[Record], wanted: Iterable[Record]) -> None:
+    """Assert that a table whose key is hashed holds exactly these rows, each of them once."""
+    found = Counter(map(identity, held))
+    needed = Counter(map(identity, wanted))
+    missing, extra = needed - found, found - needed
+    text = f"{stream}: {missing.total()} missing, {extra.total()} unexpected"
+    assert not missing, f"{text}, such as {next(iter(missing))}"
+    assert not extra, f"{text}, such as {next(iter(extra))}"
+
+
+def check_events(tables: Tables, company: Company, stream: str, **bounds: Any) -> None:
+    """Assert that a table of events holds the buckets that have ended.
+
+    Args:
+        tables: What a target holds.
+        company: What the API has.
+        stream: The stream.
+        bounds: As for the company's rows: granularity, since, until.
+    """
+    wanted = pendo(stream, exact_rows(company, stream, **bounds))
+    assert wanted or stream == "pendo_poll_events", stream
+    check_rows(stream, tables.rows[stream].values(), wanted)
 
 
 def _row_identity(row: Record) -> Key:

@@ -90,6 +90,7 @@ def messages(caplog: pytest.LogCaptureFixture) -> str:
     return "\n".join(r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING)
 
 
+@pytest.mark.usefixtures("clock")
 def test_a_certificate_that_nobody_vouches_for_fails_the_service(
     *,
     monkeypatch: pytest.MonkeyPatch,

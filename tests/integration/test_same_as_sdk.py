@@ -25,6 +25,7 @@ from tap_pendo_pipedrive.core.shaping import compile_shaper
 from tap_pendo_pipedrive.core.stream import ApiStream
 from tap_pendo_pipedrive.tap import TapPendoPipedrive
 from tests import harness
+from tests.integration.conftest import Clock
 from tests.integration.expected import STREAMS
 from tests.sandbox import Company, Fault, PendoServer, PipedriveServer
 
@@ -56,6 +57,7 @@ class World:
     """Both services with a company that nobody changes, so that runs can be compared."""
 
     def __init__(self, pipedrive: PipedriveServer, pendo: PendoServer) -> None:
+        self.clock = Clock(pipedrive.company)
         self.config = {
             "pipedrive_api_token": pipedrive.token,
             "pipedrive_api_url": pipedrive.url,
@@ -79,6 +81,8 @@ class World:
         """Run a full sync in one of the ways."""
         with pytest.MonkeyPatch.context() as patch:
             way(patch)
+            # At one time, so that the streams of events read the same buckets.
+            self.clock.set(patch)
             # The SDK takes stream maps out of the settings while it reads them.
             config = self.config | copy.deepcopy(extra)
             run = harness.run_tap(patch, config, catalog=catalog or self._catalog)
@@ -194,7 +198,7 @@ def assert_same_values(ours: Run, sdk: Run) -> None:
 
 def test_every_stream_is_byte_for_byte_the_same_by_page_and_by_record(world: World) -> None:
     pages, records = world.plain(by_page), world.plain(by_record)
-    assert {message["stream"] for message in pages.of_type("RECORD")} == set(STREAMS)
+    assert {message["stream"] for message in pages.of_type("RECORD")} >= set(STREAMS)
     assert_same_bytes(pages, records)
 
 
@@ -215,8 +219,8 @@ def test_the_ways_are_different(world: World, monkeypatch: pytest.MonkeyPatch) -
         plain(stream, context)
 
     monkeypatch.setattr(ApiStream, "_sync_pages", note)
-    world.run(by_page)
-    assert set(paged) == set(STREAMS)
+    run = world.run(by_page)
+    assert set(paged) == set(run.streams) >= set(STREAMS)
     paged.clear()
     world.run(by_record)
     world.run(by_sdk)

@@ -118,6 +118,7 @@ def run_tap(monkeypatch: pytest.MonkeyPatch, pipedrive: PipedriveServer, pendo: 
     return harness.run_tap(monkeypatch, config)
 
 
+@pytest.mark.usefixtures("clock")
 @pytest.mark.parametrize("seed", range(6))
 def test_a_storm_of_faults_changes_no_table(
     seed: int,
@@ -149,6 +150,7 @@ def test_a_storm_of_faults_changes_no_table(
     assert len(pauses) == limited
 
 
+@pytest.mark.usefixtures("clock")
 def test_a_storm_under_a_burst_limit_runs_into_no_429(
     monkeypatch: pytest.MonkeyPatch, company: Company, pendo: PendoServer, small_pages: int
 ) -> None:

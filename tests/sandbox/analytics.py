@@ -72,6 +72,21 @@ class Analytics:
             # Not every day is like the others.
             count = int(company.usage_per_day * (0.6 + 0.8 * source.random()))
             self.log.fill(day, min(end, day + length), count, source)
+        self._note_visits()
+
+    def _note_visits(self) -> None:
+        """Let nobody's first visit be later, and nobody's last one earlier, than what they did."""
+        for hour in sorted(self.log.activities["events"]):
+            for moment, _, session, _ in self.log.activities["events"][hour]:
+                visit = self.log.sessions[session]
+                for row in (
+                    self.people.visitors.get(visit.visitor),
+                    self.people.accounts.get(visit.account),
+                ):
+                    for name, auto in (row or {"metadata": {}})["metadata"].items():
+                        if name.startswith("auto") and "firstvisit" in auto:
+                            auto["firstvisit"] = min(auto["firstvisit"], moment)
+                            auto["lastvisit"] = max(auto["lastvisit"], moment)
 
     @property
     def calendar(self) -> Calendar:

@@ -283,7 +283,7 @@ class _Run:
             moment = "time" if polls else "lastSeenAt"
             apps = self.apps(params)
             return [
-                row
+                {name: value for name, value in row.items() if name != "appId"}
                 for row in rows
                 if row["appId"] in apps
                 and all(row[each] == params[each] for each in params if each != "appId")

@@ -10,7 +10,8 @@ import typing as t
 
 import msgspec
 
-from tap_pendo_pipedrive.core.http import BadBodyError, Request
+from tap_pendo_pipedrive.core.http import BadBodyError, Request, check_utf8
+from tap_pendo_pipedrive.core.stream import Page
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,12 +21,16 @@ if t.TYPE_CHECKING:
 
 PATH: t.Final = "/api/v1/aggregation"
 #: Bytes of an answer that are decoded at a time.
-SLICE: t.Final = 2 << 20
+SLICE: t.Final = 1 << 19
 #: What may stand before the rows of an answer, such as its start time.
 LONGEST_HEAD: t.Final = 1 << 16
 
-#: Numbers stay floats: a row's key is a hash over values, which must have one form only.
-_DECODE: t.Final = msgspec.json.Decoder(list[t.Optional[dict[str, t.Any]]]).decode  # noqa: UP045
+
+class _Row(msgspec.Struct):
+    """Any object."""
+
+
+_SPLIT: t.Final = msgspec.json.Decoder(list[t.Optional[_Row]]).decode  # noqa: UP045 - for msgspec
 
 
 def literal(text: str) -> str:
@@ -115,11 +120,12 @@ def check(body: IO[bytes]) -> IO[bytes]:
     return body
 
 
-def rows(body: IO[bytes]) -> Iterator[list[Row]]:
-    """Read an answer's rows slice by slice, in memory that does not grow with their number.
+def slices(body: IO[bytes]) -> Iterator[Page]:
+    """Cut an answer's rows into pages, in memory that does not grow with their number.
 
-    A slice ends between two rows. Where that is shows when it decodes: a cut within a row, be it
-    in a nested list or a text, leaves brackets or quotes open.
+    A slice ends between two rows. Whether it does shows when it is parsed: a cut within a row, be
+    it in a nested list or a text, leaves brackets or quotes open. Rows are decoded when they are
+    written.
 
     Raises:
         BadBodyError: The body is not JSON after all.
@@ -137,23 +143,31 @@ def rows(body: IO[bytes]) -> Iterator[list[Row]]:
         rest += more
         end = len(rest)
         while (end := rest.rfind(b"},", 0, end)) > 0:
-            if (found := _decode(rest[: end + 1] + b"]")) is not None:
-                yield found
+            if page := _page(rest[: end + 1] + b"]"):
+                yield page
                 rest = b"[" + rest[end + 2 :]
                 break
     # Behind the last row, the envelope may go on.
     end = len(rest)
     while (end := rest.rfind(b"]", 0, end)) >= 0:
-        if (found := _decode(rest[: end + 1])) is not None:
-            yield found
+        if page := _page(rest[: end + 1]):
+            yield page
             return
     message = "results do not end"
     raise BadBodyError(message)
 
 
-def _decode(text: bytes) -> list[Row] | None:
-    """Decode a list of rows, without rows that are null; None if it is none."""
+def rows(body: IO[bytes]) -> Iterator[list[Row]]:
+    """Read an answer's rows slice by slice."""
+    for page in slices(body):
+        yield page.decode()
+
+
+def _page(text: bytes) -> Page | None:
+    """Make a page of a list of rows; None if the text is none."""
     try:
-        return [row for row in _DECODE(text) if row is not None]
+        _SPLIT(text)
+        check_utf8(text)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
+    return Page(msgspec.Raw(text), len(text), exact=False)

@@ -8,7 +8,12 @@ import typing as t
 from urllib.parse import quote
 
 from tap_pendo_pipedrive.core import timestamps
-from tap_pendo_pipedrive.core.failures import ServiceFailed, StreamFailed, TemporarilyFailed
+from tap_pendo_pipedrive.core.failures import (
+    ParentGone,
+    ServiceFailed,
+    StreamFailed,
+    TemporarilyFailed,
+)
 from tap_pendo_pipedrive.core.prefetch import in_turn
 from tap_pendo_pipedrive.core.stream import Page
 from tap_pendo_pipedrive.streams.pendo import aggregation
@@ -105,7 +110,8 @@ class SeenStream(DetailStream):
                 yield Page(found, aggregation.SLICE)
 
     def _fetch(self, subject: dict[str, t.Any]) -> t.IO[bytes]:
-        pipeline = aggregation.Pipeline(self.source, subject)
+        params = {"appId": self.apps, **subject}
+        pipeline = aggregation.Pipeline(self.source, params)
         try:
             return self._ask(pipeline)
         except ServiceFailed:
@@ -117,7 +123,7 @@ class SeenStream(DetailStream):
             days = int((dt.datetime.now(timestamps.UTC) - _LONG_AGO) / DAY) + 2
             first = int(_LONG_AGO.timestamp() * 1000)
             buckets = aggregation.Buckets("dayRange", first, days)
-            return self._ask(aggregation.Pipeline(self.source, subject, buckets))
+            return self._ask(aggregation.Pipeline(self.source, params, buckets))
 
     def _ask(self, pipeline: aggregation.Pipeline) -> t.IO[bytes]:
         return self.client.fetch(pipeline.request(self.name), aggregation.check)
@@ -201,7 +207,11 @@ class VisitorHistory(DetailStream):
 
     def _slice(self, visitor_id: str, day: dt.datetime) -> Iterator[Page]:
         path = self.path.replace("{id}", quote(visitor_id, safe=""))
-        rows = self.get_json(path, Rows, {"starttime": int(day.timestamp() * 1000)})
+        params = {"starttime": int(day.timestamp() * 1000)}
+        try:
+            rows = self.get_json(path, Rows, params, of_parent=True)
+        except ParentGone:
+            return
         found = [{"visitorId": visitor_id, **row} for row in rows if row is not None]
         yield Page(found, 512 * len(found))
 

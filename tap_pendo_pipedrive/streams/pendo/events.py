@@ -131,8 +131,8 @@ class EventStream(PendoStream):
         windows = DayWindows(start, end)
         for window in windows:
             for page in self._read_ended(window, params, now):
-                if page.rows:
-                    windows.learn(max(_day(row) for row in t.cast("list[Record]", page.rows)))
+                if days := [_day(row) for row in page.decode()]:
+                    windows.learn(max(days))
                 yield page
             if windows.is_anchored:
                 break
@@ -144,9 +144,11 @@ class EventStream(PendoStream):
     ) -> Iterator[Page]:
         """Fetch a window without the day in progress, also if that is a long one."""
         for page in self._read(window, params):
-            rows = t.cast("list[Record]", page.rows)
-            ended = [row for row in rows if _day(row) + LONGEST_DAY <= now]
-            yield dataclasses.replace(page, rows=ended)
+            if window.last + 2 * DAY < now:
+                yield page
+            else:
+                ended = [row for row in page.decode() if _day(row) + LONGEST_DAY <= now]
+                yield dataclasses.replace(page, rows=ended)
 
     def _read(
         self, window: Window, params: Record | None, windows: HourWindows | None = None
@@ -167,16 +169,21 @@ class EventStream(PendoStream):
         if windows is not None:
             windows.succeeded(window)
         with body:
-            for rows in aggregation.rows(body):
-                yield Page(rows, aggregation.SLICE)
+            yield from aggregation.slices(body)
         if params is None:
-            yield Page([], 0, progress=self._bookmark_at(window.last))
+            yield Page([], 0, progress=self._bookmark_at(self._ended_at(window)))
 
     def _fetch(self, window: Window, params: Record | None, tries: int | None) -> IO[bytes]:
         pipeline = aggregation.Pipeline(
             self.source, {"appId": self.apps, **(params or {})}, window.buckets
         )
         return self.client.fetch(pipeline.request(self.name, tries=tries), aggregation.check)
+
+    def _ended_at(self, window: Window) -> dt.datetime:
+        """A time within a window's last bucket, or, where that goes on, within one that ended."""
+        if not self.by_day:
+            return window.last
+        return min(window.last, dt.datetime.now(timestamps.UTC) - LONGEST_DAY)
 
     def _bookmark_at(self, moment: dt.datetime) -> dict[str, t.Any]:
         if self.replication_method != "INCREMENTAL":

@@ -96,6 +96,7 @@ def shape_row(row: Record) -> Record:
     return record
 
 
+_NUMBERS: t.Final = frozenset({int, float})
 _ENCODE: t.Final = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -116,19 +117,22 @@ class KeyMaker:
     """
 
     def __init__(self, measures: Iterable[str], known: Iterable[str]) -> None:
-        self._measures = frozenset(measures)
+        self._measures = tuple(measures)
         self._known = frozenset(known)
 
     def key(self, row: Record) -> str:
         """Return 32 hexadecimal digits."""
-        measures, known = self._measures, self._known
-        dimensions = {
-            name: int(value) if value.__class__ is float and value.is_integer() else value
-            for name, value in row.items()
-            if value is not None
-            and name not in measures
-            and (name in known or (value.__class__ is not int and value.__class__ is not float))
-        }
+        dimensions = row.copy()
+        for name in self._measures:
+            dimensions.pop(name, None)
+        for name, value in row.items():
+            kind = value.__class__
+            if kind is str or kind is dict:
+                continue
+            if value is None or (kind in _NUMBERS and name not in self._known):
+                dimensions.pop(name, None)
+            elif kind is float and value.is_integer() and name in dimensions:
+                dimensions[name] = int(value)
         return hash_of(dimensions)
 
     def adder(self) -> Callable[[Record], Record]:

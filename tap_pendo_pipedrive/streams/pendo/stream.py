@@ -51,6 +51,8 @@ class PendoStream(ApiStream):
         path: str,
         kind: t.Any,  # noqa: ANN401 - any type that JSON can have
         params: Mapping[str, str | int] | None = None,
+        *,
+        of_parent: bool = False,
     ) -> t.Any:  # noqa: ANN401 - of that type
         """Fetch something that is small.
 
@@ -58,6 +60,7 @@ class PendoStream(ApiStream):
             path: Its path.
             kind: The type that its body must have.
             params: Query parameters.
+            of_parent: The path names one parent record, which may vanish.
         """
 
         def read(body: bytes) -> t.Any:  # noqa: ANN401 - the caller says what it wants
@@ -66,7 +69,8 @@ class PendoStream(ApiStream):
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 raise BadBodyError(str(error)) from None
 
-        return self.client.fetch(Request(self.name, path, params or {}), read)
+        request = Request(self.name, path, params or {}, of_parent=of_parent)
+        return self.client.fetch(request, read)
 
     def prepare(self, row: Record) -> Record:
         """Give rows the columns' names and times."""

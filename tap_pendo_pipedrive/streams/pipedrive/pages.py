@@ -9,7 +9,7 @@ import typing as t
 import msgspec
 
 from tap_pendo_pipedrive.core.failures import StreamFailed
-from tap_pendo_pipedrive.core.http import BadBodyError
+from tap_pendo_pipedrive.core.http import BadBodyError, check_utf8
 from tap_pendo_pipedrive.core.prefetch import in_turn
 from tap_pendo_pipedrive.core.stream import Page, Record
 
@@ -94,7 +94,7 @@ def read(body: bytes) -> Answered:
     if head == b"[":
         try:
             # Skimmed now, when the page can still be asked for again; decoded when it is written.
-            str(body, "utf-8")
+            check_utf8(body)
             rows = _SKIM(envelope.data)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise BadBodyError(str(error)) from None
