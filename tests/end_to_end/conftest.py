@@ -18,9 +18,10 @@ from psycopg import sql
 from psycopg.types.json import set_json_loads
 
 from tests.end_to_end import programs
+from tests.end_to_end.expected import STREAMS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
 @pytest.fixture
@@ -96,10 +97,15 @@ class Warehouse:
     target: str
     workbench: programs.Workbench
 
-    def load(self, config: dict[str, Any], state: dict[str, Any] | None = None) -> dict[str, Any]:
+    def load(
+        self,
+        config: dict[str, Any],
+        state: dict[str, Any] | None = None,
+        streams: Iterable[str] = STREAMS,
+    ) -> dict[str, Any]:
         """Run `tap | target-postgres`; returns the state that the target passes on."""
         line = [self.target, "--config", self.workbench.file("target.json", self.target_config())]
-        return self.workbench.pipe(self.workbench.tap(config, state), line).state
+        return self.workbench.pipe(self.workbench.tap(config, state, streams=streams), line).state
 
     def target_config(self) -> dict[str, Any]:
         """Settings of target-postgres that load into this schema."""

@@ -15,7 +15,7 @@ from tests.end_to_end.expected import STREAMS
 from tests.harness import command, discover, select
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 ROOT = Path(__file__).parents[2]
 
@@ -70,10 +70,14 @@ class Workbench:
         return str(path)
 
     def tap(
-        self, config: Mapping[str, Any], state: Mapping[str, Any] | None = None, *arguments: str
+        self,
+        config: Mapping[str, Any],
+        state: Mapping[str, Any] | None = None,
+        *arguments: str,
+        streams: Iterable[str] = STREAMS,
     ) -> list[str]:
-        """The tap's command line, for the streams whose tables :mod:`expected` works out."""
-        catalog = select(discover(config), *STREAMS)
+        """The tap's command line, by default for the streams whose tables :mod:`expected` tells."""
+        catalog = select(discover(config), *streams)
         files = self.file("tap.json", config), self.file("catalog.json", catalog)
         line = command("--config", files[0], "--catalog", files[1], *arguments)
         return [*line, "--state", self.file("state.json", state)] if state else line

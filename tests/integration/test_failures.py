@@ -536,7 +536,7 @@ def incomplete(run: Run, company: Company) -> set[str]:
     found = set()
     tables = Tables().load(run.messages)
     for stream in STREAMS:
-        if tables.rows[stream] != expected.rows(company, stream):
+        if expected.unhashed(stream, tables.rows[stream]) != expected.rows(company, stream):
             found.add(stream)
     return found
 
@@ -677,7 +677,7 @@ def test_signal_writes_the_final_state(
     first = Run(messages=parse(lines))
     assert first.messages[-1]["type"] == "STATE"
     assert first.state["bookmarks"]
-    assert set(first.streams) < set(STREAMS)
+    assert not set(STREAMS) <= set(first.streams)
     pipedrive.latency = 0
     second = sync(state=first.state)
     expected.check(Tables().load(first.messages).load(second.messages), company)
@@ -686,7 +686,8 @@ def test_signal_writes_the_final_state(
 def test_signal_while_a_server_does_not_answer(
     tmp_path: Path, config: dict[str, Any], pendo: PendoServer
 ) -> None:
-    pendo.fault = lambda _r: Fault(delay=20)
+    # The catalog is built before anything is written.
+    pendo.fault = lambda r: None if "/metadata/schema/" in r.path else Fault(delay=20)
     with program(tmp_path, config) as (process, output):
         first = output.readline()
         time.sleep(0.3)

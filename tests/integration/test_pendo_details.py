@@ -111,10 +111,11 @@ def test_what_was_seen(
 
 
 def test_guides_of_other_applications_were_seen_too(read: Sync, company: Company) -> None:
-    apps = {row["appId"] for row in company.rows("pendo_guides_seen")}
-    assert len(apps) > 1
     run = read("pendo_guides_seen")
-    assert {row["app_id"] for row in run.records("pendo_guides_seen")} == apps
+    homes = {row["id"]: row["appId"] for row in company.rows("guides")}
+    apps = {homes[row["guideId"]] for row in company.rows("pendo_guides_seen")}
+    assert len(apps) > 1
+    assert {homes[row["guide_id"]] for row in run.records("pendo_guides_seen")} == apps
 
 
 def test_an_unknown_refusal_fails_the_stream(read: Sync, pendo: PendoServer) -> None:
@@ -192,7 +193,7 @@ def test_history_goes_on_from_every_state(
         expected.check_rows(HISTORY, tables.rows[HISTORY].values(), wanted)
         least = min(least, len(second.records(HISTORY)))
     assert states >= 4
-    assert least < len(first.records(HISTORY)) / 2
+    assert least < len(first.records(HISTORY)) * 0.8
 
 
 def test_history_of_the_days_since(read: Sync, company: Company) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timedelta, timezone
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -324,7 +325,7 @@ class TestTimeZones:
                 end_date=text(high),
                 pendo_event_granularity=granularity,
             )
-            for low, high in zip(edges, edges[1:], strict=False)
+            for low, high in pairwise(edges)
         ]
         check(load(*runs), company, ["pendo_events"], granularity=granularity, since=edges[0])
         for run, high in zip(runs, edges[1:], strict=True):
@@ -354,8 +355,7 @@ def check_every_state(
 def test_single_interactions_tile(read: Sync, company: Company) -> None:
     edges = [company.now - timedelta(hours=each) for each in (150.5, 101, 77.25, 50, 0)]
     runs = [
-        read(*SINGLE, start_date=text(low), end_date=text(high))
-        for low, high in zip(edges, edges[1:], strict=False)
+        read(*SINGLE, start_date=text(low), end_date=text(high)) for low, high in pairwise(edges)
     ]
     check(load(*runs), company, SINGLE, since=edges[0])
     for run, high in zip(runs, edges[1:], strict=True):
@@ -486,7 +486,9 @@ def edit_rule(company: Company, table: str, key: str) -> None:
 
 def busiest(company: Company, stream: str, column: str) -> str:
     """The object, not a deleted one, with the most rows."""
-    ids = [row[column] for row in company.rows(stream) if not row[column].startswith("deleted")]
+    ids: list[str] = [
+        row[column] for row in company.rows(stream) if not row[column].startswith("deleted")
+    ]
     return max(set(ids), key=ids.count)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -183,7 +184,7 @@ def test_windows_tile(read: Sync, company: Company) -> None:
     edges = [None, "2025-06-01T00:00:00Z", "2025-12-24T18:00:00Z", None]
     seen: list[set[Any]] = []
     tables = Tables()
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in pairwise(edges):
         settings = {k: v for k, v in (("start_date", low), ("end_date", high)) if v}
         run = read(*PEOPLE, **settings)
         tables.load(run.messages)
@@ -264,6 +265,7 @@ def test_metadata_is_typed_from_all_groups_and_open(
 
 @pytest.mark.parametrize("status", [404, 500])
 def test_metadata_stays_open_when_its_schema_cannot_be_read(
+    *,
     status: int,
     pendo_config: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,

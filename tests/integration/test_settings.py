@@ -11,7 +11,7 @@ from singer_sdk.exceptions import ConfigValidationError
 
 from tap_pendo_pipedrive.tap import TapPendoPipedrive
 from tests.harness import log_text, parse, run_command
-from tests.integration.expected import PENDO, STREAMS
+from tests.integration.expected import ALL_PENDO, CATALOG, EVENTS, PENDO
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +60,7 @@ OPTIONAL = {
 def problems(config: dict[str, Any]) -> list[str]:
     """What the tap says about a configuration."""
     try:
-        TapPendoPipedrive(config=config)
+        TapPendoPipedrive(config=config, setup_mapper=False)
     except ConfigValidationError as error:
         return error.errors
     return []
@@ -236,9 +236,10 @@ def test_every_mistake_is_named_at_once() -> None:
 
 def test_an_empty_text_counts_as_not_set() -> None:
     names = {*DEFAULTS, *OPTIONAL, *SECRETS} - {"pendo_integration_key"}
-    tap = TapPendoPipedrive(config={"pendo_integration_key": "key", **dict.fromkeys(names, "")})
+    config = {"pendo_integration_key": "key", **dict.fromkeys(names, "")}
+    tap = TapPendoPipedrive(config=config, setup_mapper=False)
     assert {name: tap.config[name] for name in DEFAULTS} == DEFAULTS
-    assert set(tap.streams) == set(PENDO)
+    assert set(tap.streams) == set(ALL_PENDO)
 
 
 def test_an_unknown_setting_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
@@ -355,7 +356,7 @@ def test_environment_gives_every_type(environment: pytest.MonkeyPatch) -> None:
             "pendo_region": "eu",
         },
     )
-    config = TapPendoPipedrive(parse_env_config=True).config
+    config = TapPendoPipedrive(parse_env_config=True, setup_mapper=False).config
     assert config["pendo_app_ids"] == [-323232, 5184920477540352]
     assert config["pendo_lookback_days"] == 3
     assert config["fail_on_forbidden"] is True
@@ -368,7 +369,7 @@ def test_empty_variables_count_as_not_set(environment: pytest.MonkeyPatch) -> No
     """Orchestrators pass unset settings on as empty variables."""
     names = {*DEFAULTS, *OPTIONAL, *SECRETS} - {"pendo_integration_key"}
     set_variables(environment, dict.fromkeys(names, "") | {"pendo_integration_key": "key"})
-    config = TapPendoPipedrive(parse_env_config=True).config
+    config = TapPendoPipedrive(parse_env_config=True, setup_mapper=False).config
     assert {name: config[name] for name in DEFAULTS} == DEFAULTS
     assert not config.get("pendo_app_ids")
 
@@ -388,7 +389,7 @@ def test_wrong_variable_names_the_setting(
 ) -> None:
     set_variables(environment, {"pendo_integration_key": "key", name: value})
     with pytest.raises(ConfigValidationError) as caught:
-        TapPendoPipedrive(parse_env_config=True)
+        TapPendoPipedrive(parse_env_config=True, setup_mapper=False)
     assert len(caught.value.errors) == 1
     assert caught.value.errors[0].startswith(f"{name}:")
 
@@ -402,7 +403,7 @@ def test_environment_alone_runs_the_program(
     result = run_command("--config=ENV", env=env)
     assert result.returncode == 0, result.stderr
     streams = {m["stream"] for m in parse(result.stdout.splitlines()) if m["type"] == "SCHEMA"}
-    assert streams == set(PENDO)
+    assert streams == {*PENDO, *EVENTS}
 
 
 # The other commands.
@@ -436,7 +437,7 @@ def test_discover(config_file: str) -> None:
     result = run_command("--config", config_file, "--discover")
     assert result.returncode == 0
     catalog = json.loads(result.stdout)
-    assert {entry["tap_stream_id"] for entry in catalog["streams"]} == set(STREAMS)
+    assert {entry["tap_stream_id"] for entry in catalog["streams"]} == set(CATALOG)
 
 
 def test_connection_test(config_file: str, pipedrive: PipedriveServer) -> None:
@@ -460,7 +461,7 @@ def test_schema_test_reads_no_records(config_file: str) -> None:
     result = run_command("--config", config_file, "--test=schema")
     assert result.returncode == 0, result.stderr
     messages = parse(result.stdout.splitlines())
-    assert {m["stream"] for m in messages if m["type"] == "SCHEMA"} == set(STREAMS)
+    assert {m["stream"] for m in messages if m["type"] == "SCHEMA"} == set(CATALOG)
     assert [m for m in messages if m["type"] == "RECORD"] == []
 
 

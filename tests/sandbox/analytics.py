@@ -264,8 +264,8 @@ class Analytics:
         whole: dict[str, Callable[[], list[Row]]] = {
             "visitors": lambda: list(self.people.visitors.values()),
             "accounts": lambda: list(self.people.accounts.values()),
-            "guides_seen": self.guides_seen,
-            "polls_seen": self.polls_seen,
+            "guides_seen": lambda: without_app(self.guides_seen()),
+            "polls_seen": lambda: without_app(self.polls_seen()),
             "report_results": self._all_results,
             "visitor_metadata": lambda: _fields("visitor"),
             "account_metadata": lambda: _fields("account"),
@@ -310,3 +310,8 @@ def is_anonymous(visitor: Any) -> bool:
 
 
 __all__ = ["EVENT_STREAMS", "GROUPED", "SINGLE", "STREAMS", "Analytics", "is_anonymous"]
+
+
+def without_app(rows: list[Row]) -> list[Row]:
+    """Rows as the API gives them: an application only says which rows a request is about."""
+    return [{name: value for name, value in row.items() if name != "appId"} for row in rows]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tests.sandbox.analytics import GROUPED, SINGLE, is_anonymous
+from tests.sandbox.analytics import GROUPED, SINGLE, is_anonymous, without_app
 from tests.sandbox.expressions import ExpressionError, Functions, lookup, parse
 from tests.sandbox.server import Reply
 from tests.sandbox.usage import APPS, DEFAULT_APP
@@ -282,13 +282,15 @@ class _Run:
             )
             moment = "time" if polls else "lastSeenAt"
             apps = self.apps(params)
-            return [
-                {name: value for name, value in row.items() if name != "appId"}
-                for row in rows
-                if row["appId"] in apps
-                and all(row[each] == params[each] for each in params if each != "appId")
-                and (window is None or window.first <= row[moment] < window.end)
-            ]
+            return without_app(
+                [
+                    row
+                    for row in rows
+                    if row["appId"] in apps
+                    and all(row[each] == params[each] for each in params if each != "appId")
+                    and (window is None or window.first <= row[moment] < window.end)
+                ]
+            )
         people = analytics.people
         apps = self.apps(params, default=self.limits.people_default_app)
         visitors = name == "visitors"
