@@ -56,6 +56,7 @@ def test_pages_of_any_size(
 @pytest.mark.parametrize("missing_first", [False, True])
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
 def test_several_rows_of_an_id_at_the_edges_of_pages(
+    *,
     size: int,
     missing_first: bool,
     read: Sync,

@@ -402,7 +402,7 @@ def test_environment_alone_runs_the_program(
     env = {**os.environ, **variables, **empty, PREFIX + "PIPEDRIVE_API_TOKEN": ""}
     result = run_command("--config=ENV", env=env)
     assert result.returncode == 0, result.stderr
-    streams = {m["stream"] for m in parse(result.stdout.splitlines()) if m["type"] == "SCHEMA"}
+    streams = {m["stream"] for m in parse(result.stdout.split("\n")) if m["type"] == "SCHEMA"}
     assert streams == {*PENDO, *EVENTS}
 
 
@@ -460,7 +460,7 @@ def test_connection_test_fails_with_wrong_credentials(
 def test_schema_test_reads_no_records(config_file: str) -> None:
     result = run_command("--config", config_file, "--test=schema")
     assert result.returncode == 0, result.stderr
-    messages = parse(result.stdout.splitlines())
+    messages = parse(result.stdout.split("\n"))
     assert {m["stream"] for m in messages if m["type"] == "SCHEMA"} == set(CATALOG)
     assert [m for m in messages if m["type"] == "RECORD"] == []
 
@@ -484,7 +484,7 @@ def test_a_run_reads_the_catalog_and_the_state(
         str(tmp_path / "state.json"),
     )
     assert result.returncode == 0, result.stderr
-    messages = parse(result.stdout.splitlines())
+    messages = parse(result.stdout.split("\n"))
     assert {m["stream"] for m in messages if m["type"] == "SCHEMA"} == {"pipedrive_persons"}
     records = [m for m in messages if m["type"] == "RECORD"]
     assert 1 <= len(records) < len(first.records("pipedrive_persons"))
