@@ -58,7 +58,7 @@ class Span:
         cls,
         stream: str,
         key: str,
-        state: State,
+        state: Mapping[str, t.Any],
         config: Mapping[str, t.Any],
         lookback: dt.timedelta = dt.timedelta(),
     ) -> Span:

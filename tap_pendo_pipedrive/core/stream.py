@@ -186,9 +186,13 @@ class ApiStream(Stream):
             )
         if self.replication_key is None or self.replication_method != "INCREMENTAL":
             return Span()
-        partition = self._get_state_partition_context(context)
-        state = get_state_if_exists(self.tap_state, self.name, partition) or {}
+        state = self.known_state(context)
         return Span.of(self.name, self.replication_key, state, self.config, self.lookback)
+
+    def known_state(self, context: Context | None) -> Mapping[str, t.Any]:
+        """A partition's state, to read; unlike the SDK's it is never created, so threads may ask."""
+        partition = self._get_state_partition_context(context)
+        return get_state_if_exists(self.tap_state, self.name, partition) or {}
 
     def fetch_ahead(self) -> None:
         """Start to fetch the stream's first pages, before its turn to be written."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import random
@@ -13,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.end_to_end.expected import STREAMS, Rows, differences, expect_all
-from tests.harness import Tables, parse, run_tap
+from tests.harness import Tables, discover, parse, run_tap, select
 from tests.sandbox.changes import change
 from tests.sandbox.company import TABLES, Company
+from tests.sandbox.pendo import PendoServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from tests.end_to_end.programs import Workbench
@@ -131,6 +133,7 @@ class Survivor:
         self.tap = tap
         self.workbench = workbench
         self.config = config
+        self.streams: Iterable[str] = STREAMS
         self.tables = Tables()
         self.state: dict[str, Any] = {}
         self.kills = 0
@@ -141,7 +144,7 @@ class Survivor:
         Returns:
             Whether it came to its end before.
         """
-        arguments = self.workbench.tap(self.config, self.state)[3:]
+        arguments = self.workbench.tap(self.config, self.state, streams=self.streams)[3:]
         pipe, log = self.workbench.folder / "pipe", self.workbench.folder / "tap.log"
         if not pipe.exists():
             os.mkfifo(pipe)
@@ -263,3 +266,27 @@ def test_killed_anywhere_again_and_again(seed: int, company: Company, survivor: 
             moments.append(expect_all(company))
     survivor.finish()
     survivor.assert_equal(*moments)
+
+
+#: Streams of Pendo that a run reads by window or by id.
+ANALYTICS = ("pendo_feature_events", "pendo_guide_events", "pendo_visitors")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_while_reading_analytics(
+    seed: int, tap: Tap, workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Events continue window by window; the tables end as those of a run that nothing stopped."""
+    source = random.Random(seed)
+    now = dt.datetime.now(dt.timezone.utc).replace(microsecond=0)
+    with PendoServer(Company(scale=0.02, now=now, usage_per_day=40)) as pendo:
+        config = {"pendo_integration_key": pendo.key, "pendo_api_url": pendo.url}
+        whole = run_tap(monkeypatch, config, catalog=select(discover(config), *ANALYTICS))
+        size = sum(len(line) for line in whole.lines)
+        survivor = Survivor(tap, workbench, config)
+        survivor.streams = ANALYTICS
+        for _ in range(4):
+            survivor.run(lambda output: len(output) > size * source.random() * 0.7)
+        survivor.finish()
+    assert survivor.kills >= 2
+    assert survivor.tables.rows == Tables().load(whole.messages).rows

@@ -188,7 +188,7 @@ class VisitorHistory(DetailStream):
     def _first_day(self, context: Context | None) -> dt.datetime:
         """The day after which history is wanted, a look-back before what was read."""
         moments = []
-        if read_until := self.get_context_state(context).get(self.READ_UNTIL):
+        if read_until := self.known_state(context).get(self.READ_UNTIL):
             moments.append(timestamps.parse(read_until) - self.config["pendo_lookback_days"] * DAY)
         if start_date := self.config.get("start_date"):
             moments.append(timestamps.parse(start_date))

@@ -237,16 +237,15 @@ class TaggedEventStream(GroupedEventStream):
         if not self.config["pendo_reread_on_rule_change"]:
             yield from super().pages(context, span)
             return
-        state = self.get_context_state(context)
-        past = timestamps.parse(
-            state.get(HISTORY_START) or timestamps.whole_seconds(self.first(span))
-        )
+        state = self.known_state(context)
+        start = self.first(span)
+        past = timestamps.parse(state.get(HISTORY_START) or timestamps.whole_seconds(start))
         # Looked up first: what changes during the run is found by the next one.
         objects = self.get_json(self.objects_path, Rows, {"expand": "*"})
         changes = rules.Changes.since(state, [each for each in objects if each is not None])
         known = {HISTORY_START: timestamps.whole_seconds(past)}
         yield Page([], 0, progress=known if rules.SEEN in state else {**known, **changes.progress})
-        yield from super().pages(context, span)
+        yield from super().pages(context, dataclasses.replace(span, start=start))
         for number, object_id in enumerate(changes.ready, 1):
             self.logger.info(
                 "%s: the rule of %s %s changed; reading its events again from %s on (%d of %d).",
@@ -257,7 +256,7 @@ class TaggedEventStream(GroupedEventStream):
                 number,
                 len(changes.ready),
             )
-            yield from self.read_again(object_id, past, self.first(span))
+            yield from self.read_again(object_id, past, start)
         yield Page([], 0, progress=changes.progress)
 
     def read_again(self, object_id: str, start: dt.datetime, end: dt.datetime) -> Iterator[Page]:
