@@ -149,7 +149,7 @@ SCHEMA: t.Final[dict[str, t.Any]] = th.PropertiesList(
         title="Form of custom fields",
         description=(
             "nested: one custom_fields object by field code. named: columns of their own, named"
-            " after the fields."
+            " after the fields; not in this version, which reads them nested and says so."
         ),
     ),
     th.Property(

@@ -190,7 +190,7 @@ class ApiStream(Stream):
         return Span.of(self.name, self.replication_key, state, self.config, self.lookback)
 
     def known_state(self, context: Context | None) -> Mapping[str, t.Any]:
-        """A partition's state, to read; unlike the SDK's it is never created, so threads may ask."""
+        """A partition's state, to read: it is never created here, so that threads may ask."""
         partition = self._get_state_partition_context(context)
         return get_state_if_exists(self.tap_state, self.name, partition) or {}
 
