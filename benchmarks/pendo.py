@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 FEATURES = 200
+MADE_BEFORE = 10
 ROOT = Path(__file__).parents[1]
 PEER_HOME = ROOT / ".tools" / "bench-tap-pendo"
 PEER_VERSION = "1.2.0"
@@ -73,10 +74,13 @@ def day_of_rows(rows: int) -> bytes:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, rows: int, days: int) -> None:
+    def __init__(self, rows: int, days: int, start: int) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.days = days
         self.day = day_of_rows(rows)
+        # The first days are made before anybody asks, so that a short run does not wait for them.
+        firsts = [start + day * DAY_MS for day in range(min(days, MADE_BEFORE))]
+        self.ready = {first: _move(self.day, first) for first in firsts}
         self.rows = [line.encode() for line in map(_compact, json.loads(self.day)["results"])]
 
 
@@ -115,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
             days = (_move(rows, first + day * DAY_MS) for day in range(self.server.days))
             self._answer(b'{"results":[' + b",".join(days) + b"]}")
         else:
-            self._answer(_move(self.server.day, first))
+            self._answer(self.server.ready.get(first) or _move(self.server.day, first))
 
     def _answer(self, body: bytes) -> None:
         self.send_response(200)
@@ -128,8 +132,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Stay silent."""
 
 
-def _serve(rows: int, days: int, pipe: Connection) -> None:
-    server = _Server(rows, days)
+def _serve(rows: int, days: int, start: int, pipe: Connection) -> None:
+    server = _Server(rows, days, start)
     pipe.send(f"http://127.0.0.1:{server.server_port}")
     server.serve_forever()
 
@@ -140,13 +144,15 @@ def measure(days: int, rows: int, *, peer: bool) -> dict[str, dict[str, Any]]:
     Returns:
         By program: records, wall and CPU seconds, peak memory in MiB, CPU microseconds a record.
     """
+    now = dt.datetime.now(dt.timezone.utc).replace(minute=0, second=0, microsecond=0)
+    begin = now - dt.timedelta(days=days)
+    start = begin.strftime("%Y-%m-%dT%H:%M:%SZ")
     ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.Process(target=_serve, args=(rows, days, theirs), daemon=True)
+    arguments = (rows, days, int(begin.timestamp() * 1000), theirs)
+    process = multiprocessing.Process(target=_serve, args=arguments, daemon=True)
     process.start()
     try:
         url = ours.recv()
-        now = dt.datetime.now(dt.timezone.utc).replace(minute=0, second=0, microsecond=0)
-        start = (now - dt.timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ")
         with tempfile.TemporaryDirectory() as folder:
             results = {"this tap": _this_tap(Path(folder), url, start)}
             if peer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import gc
 import sys
 import time
 import typing as t
@@ -13,6 +12,7 @@ from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigValidationError
 
 from tap_pendo_pipedrive import settings
+from tap_pendo_pipedrive.core import memory
 from tap_pendo_pipedrive.core.bookmarks import is_readable
 from tap_pendo_pipedrive.core.failures import TapError
 from tap_pendo_pipedrive.core.messages import MessageWriter
@@ -146,9 +146,7 @@ class TapPendoPipedrive(Tap):
         if self.state:
             self.state_writer.write_state(self.state)
         self._phase = Phase.SYNC
-        # Records hold no cycles; to look for some in all of them takes a tenth of the time.
-        gc.freeze()
-        gc.set_threshold(20_000, 20, 50)
+        memory.prepare()
         streams = [stream for stream in self._api_streams() if stream.is_wanted]
         roots = [stream for stream in streams if stream.parent_stream_type is None]
         try:

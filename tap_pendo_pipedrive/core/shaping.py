@@ -23,6 +23,8 @@ def compile_shaper(
     schema: Mapping[str, t.Any],
     mask: Mask | None = None,
     converters: Mapping[str, Convert] | None = None,
+    *,
+    clean_dates: bool = True,
 ) -> Callable[[Record], Record] | None:
     """Build the shaper of a record.
 
@@ -30,11 +32,14 @@ def compile_shaper(
         schema: The stream's JSON schema.
         mask: The catalog's selection, by breadcrumb; None selects everything.
         converters: Conversions by top-level column, done before those of the schema.
+        clean_dates: Dates may be empty texts or zeros, which become null.
 
     Returns:
         A function that shapes a record in place and returns it; None when there is nothing to do.
     """
     dropped, steps = _plan(schema, mask, ())
+    if not clean_dates:
+        steps = {column: step for column, step in steps.items() if step is not _to_date}
     for column, convert in (converters or {}).items():
         if column not in dropped:
             after = steps.get(column)

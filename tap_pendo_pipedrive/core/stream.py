@@ -163,6 +163,8 @@ class ApiStream(Stream):
 
     #: How much before its bookmark a stream starts, since rows may come late.
     lookback: dt.timedelta = dt.timedelta()
+    #: The API may write "no date" as an empty text or as zeros.
+    dates_may_be_empty: t.ClassVar[bool] = True
     #: Rearranges a row before it is shaped; None where rows need not be.
     prepare: Callable[[Record], Record] | None = None
 
@@ -256,7 +258,9 @@ class ApiStream(Stream):
     def _shaper(self) -> Callable[[Record], Record] | None:
         # A deselected stream is read for its children, who may need any attribute.
         mask = self.mask if self.selected else None
-        return compile_shaper(self.effective_schema, mask, self.converters())
+        return compile_shaper(
+            self.effective_schema, mask, self.converters(), clean_dates=self.dates_may_be_empty
+        )
 
     # From records to messages.
 

@@ -13,7 +13,7 @@ from tap_pendo_pipedrive.core.prefetch import in_turn
 from tap_pendo_pipedrive.core.stream import Page
 from tap_pendo_pipedrive.streams.pendo import aggregation, rules
 from tap_pendo_pipedrive.streams.pendo.catalog import Features, Pages
-from tap_pendo_pipedrive.streams.pendo.shaping import MEASURES, KeyMaker
+from tap_pendo_pipedrive.streams.pendo.shaping import DIMENSIONS, MEASURES, KeyMaker
 from tap_pendo_pipedrive.streams.pendo.stream import PendoStream, Rows
 from tap_pendo_pipedrive.streams.pendo.windows import (
     DAY,
@@ -50,7 +50,7 @@ class EventStream(PendoStream):
     Attributes:
         source: Name of the aggregation's source.
         measures: Attributes that are no part of a row's key.
-        dimensions: Numbers that are.
+        dimensions: Attributes that are, numbers or not.
     """
 
     path = aggregation.PATH
@@ -58,9 +58,7 @@ class EventStream(PendoStream):
     filtered = in_windows = True
     source: t.ClassVar[str]
     measures: t.ClassVar[frozenset[str]] = MEASURES
-    dimensions: t.ClassVar[frozenset[str]] = frozenset(
-        {"appId", "day", "hour", "week", "month", "quarter", "latitude", "longitude"}
-    )
+    dimensions: t.ClassVar[frozenset[str]] = DIMENSIONS
 
     def __init__(self, tap: TapPendoPipedrive, client: Client) -> None:
         super().__init__(tap, client)

@@ -60,6 +60,38 @@ MEASURES: t.Final = frozenset(
 )
 
 
+#: What Pendo documents besides, or others have seen: part of the key, also if it is a number.
+DIMENSIONS: t.Final = frozenset(
+    {
+        "accountId",
+        "analyticsSessionId",
+        "appId",
+        "country",
+        "day",
+        "featureId",
+        "hour",
+        "latitude",
+        "longitude",
+        "month",
+        "pageId",
+        "parameters",
+        "properties",
+        "quarter",
+        "recordingId",
+        "recordingSessionId",
+        "region",
+        "remoteIp",
+        "server",
+        "signatureAgent",
+        "tabId",
+        "trackTypeId",
+        "userAgent",
+        "visitorId",
+        "week",
+    }
+)
+
+
 def snake_case(name: str) -> str:
     """Write an attribute's name as a column: ``lastUpdatedAt`` becomes ``last_updated_at``."""
     return _WORD_START.sub("_", name).lower()
@@ -96,7 +128,23 @@ def shape_row(row: Record) -> Record:
     return record
 
 
-_NUMBERS: t.Final = frozenset({int, float})
+#: Dimensions that are numbers, which may be written with a point or without.
+_NUMBERS: t.Final = frozenset(
+    {
+        "appId",
+        "browserTime",
+        "day",
+        "guideTimestamp",
+        "hour",
+        "latitude",
+        "longitude",
+        "month",
+        "pollResponse",
+        "quarter",
+        "ts",
+        "week",
+    }
+)
 _ENCODE: t.Final = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -119,19 +167,21 @@ class KeyMaker:
     def __init__(self, measures: Iterable[str], known: Iterable[str]) -> None:
         self._measures = tuple(measures)
         self._known = frozenset(known)
+        self._documented = self._known.union(self._measures)
 
     def key(self, row: Record) -> str:
         """Return 32 hexadecimal digits."""
         dimensions = row.copy()
         for name in self._measures:
             dimensions.pop(name, None)
-        for name, value in row.items():
-            kind = value.__class__
-            if kind is str or kind is dict:
-                continue
-            if value is None or (kind in _NUMBERS and name not in self._known):
-                dimensions.pop(name, None)
-            elif kind is float and value.is_integer() and name in dimensions:
+        if None in row.values() or not row.keys() <= self._documented:
+            for name, value in row.items():
+                number = value.__class__ is int or value.__class__ is float
+                if value is None or (number and name not in self._known):
+                    dimensions.pop(name, None)
+        for name in _NUMBERS:
+            value = dimensions.get(name)
+            if value.__class__ is float and value.is_integer():
                 dimensions[name] = int(value)
         return hash_of(dimensions)
 

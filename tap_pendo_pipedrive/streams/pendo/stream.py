@@ -32,6 +32,9 @@ Rows = list[t.Optional[dict[str, t.Any]]]  # noqa: UP045 - evaluated by msgspec 
 class PendoStream(ApiStream):
     """A stream of Pendo."""
 
+    # Its times are numbers, of which 0 says so.
+    dates_may_be_empty = False
+
     @functools.cached_property
     def schema(self) -> dict[str, t.Any]:
         """The stream's JSON schema."""
