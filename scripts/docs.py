@@ -22,6 +22,7 @@ import yaml
 from tap_pendo_pipedrive import settings
 from tap_pendo_pipedrive.streams import PENDO_STREAMS, PIPEDRIVE_STREAMS
 from tap_pendo_pipedrive.streams.pendo.events import GroupedEventStream
+from tap_pendo_pipedrive.streams.pipedrive.sales import ArchivingStream
 from tap_pendo_pipedrive.tap import TapPendoPipedrive
 
 if t.TYPE_CHECKING:
@@ -211,7 +212,7 @@ def stream_row(cls: t.Any) -> tuple[str, ...]:  # noqa: ANN401 - below
     """Describe one stream by its class. What the SDK has as properties are plain values there."""
     stream = cls.__new__(cls)
     paths, costs = [cls.path], [cls.token_cost]
-    if "partitions" in vars(cls):
+    if issubclass(cls, ArchivingStream):
         archived = {"is_archived": True}
         paths.append(stream.path_of(archived))
         costs.append(stream.cost_of(archived))

@@ -9,27 +9,38 @@ from tap_pendo_pipedrive.streams.pipedrive.stream import (
     CursorStream,
     OffsetStream,
     Params,
+    PipedriveStream,
     V1Stream,
 )
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from singer_sdk.helpers.types import Context
 
     from tap_pendo_pipedrive.core.stream import Batch, Record
     from tap_pendo_pipedrive.streams.pipedrive.products import DealProducts
 
-#: Both lists of a stream whose archived records the API keeps apart.
-_CURRENT: t.Final = {"is_archived": False}
-_ARCHIVED: t.Final = {"is_archived": True}
+
+class ArchivingStream(PipedriveStream):
+    """A stream whose archived records the API keeps in a list of their own."""
+
+    @property
+    def partitions(self) -> list[dict[str, t.Any]]:
+        """The list of current records, and that of archived ones."""
+        lists: list[dict[str, t.Any]] = [{"is_archived": False}, {"is_archived": True}]
+        return lists if self.config["pipedrive_include_archived"] else lists[:1]
+
+    def path_of(self, context: Context | None) -> str:
+        """The list's path."""
+        return f"{self.path}/archived" if (context or {}).get("is_archived") else self.path
+
+    def cost_of(self, context: Context | None) -> int:
+        """A page of archived records costs twice as much."""
+        return self.token_cost * (2 if (context or {}).get("is_archived") else 1)
 
 
-def _lists(config: Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
-    return [_CURRENT, _ARCHIVED] if config["pipedrive_include_archived"] else [_CURRENT]
-
-
-class Deals(CustomFieldStream, CursorStream):
+class Deals(ArchivingStream, CustomFieldStream, CursorStream):
     """Deals, archived and deleted ones too.
 
     Since July 2025 archived deals are in a list of their own; each list has its bookmark.
@@ -61,19 +72,6 @@ class Deals(CustomFieldStream, CursorStream):
     )
     #: Ids whose children are due with the next record.
     _due: tuple[int, ...] = ()
-
-    @property
-    def partitions(self) -> list[dict[str, t.Any]]:
-        """The list of current deals, and that of archived ones."""
-        return _lists(self.config)
-
-    def path_of(self, context: Context | None) -> str:
-        """The list's path."""
-        return f"{self.path}/archived" if (context or {}).get("is_archived") else self.path
-
-    def cost_of(self, context: Context | None) -> int:
-        """A page of archived deals costs twice as much."""
-        return self.token_cost * (2 if (context or {}).get("is_archived") else 1)
 
     def walk(self, context: Context | None, params: Params) -> Iterator[t.Any]:
         """Ask for deleted deals too: the API leaves them out unless they are named."""
@@ -108,7 +106,7 @@ class Deals(CustomFieldStream, CursorStream):
             yield {"deal_ids": due}
 
 
-class Leads(CustomFieldStream, OffsetStream):
+class Leads(ArchivingStream, CustomFieldStream, OffsetStream):
     """Leads, archived ones too. They have the deals' custom fields, in v1's encoding.
 
     The list of archived leads cannot be filtered by time.
@@ -121,22 +119,9 @@ class Leads(CustomFieldStream, OffsetStream):
     filtered = in_order = gated = True
     fields_stream = "pipedrive_deal_fields"
 
-    @property
-    def partitions(self) -> list[dict[str, t.Any]]:
-        """The list of current leads, and that of archived ones."""
-        return _lists(self.config)
-
     def is_filtered(self, context: Context | None) -> bool:
         """Only the current ones can be filtered."""
         return not (context or {}).get("is_archived")
-
-    def path_of(self, context: Context | None) -> str:
-        """The list's path."""
-        return f"{self.path}/archived" if (context or {}).get("is_archived") else self.path
-
-    def cost_of(self, context: Context | None) -> int:
-        """A page of archived leads costs twice as much."""
-        return self.token_cost * (2 if (context or {}).get("is_archived") else 1)
 
     def prepare(self, row: Record) -> Record:
         """Give leads the deals' form of custom fields."""
