@@ -375,10 +375,15 @@ class ApiStream(Stream):
         del record, context
         return ()
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether it makes sense to ask for more: nothing has ended the stream."""
+        return self.report.outcome in {Outcome.PENDING, Outcome.COMPLETE}
+
     def _sync_children(self, child_context: Context | None) -> None:
         """Sync the children of a batch of parents, without the SDK's log lines for each."""
         for child in t.cast("list[ApiStream]", self.child_streams):
-            if child.is_wanted and child_context is not None:
+            if child.is_wanted and child.goes_on and child_context is not None:
                 try:
                     child.sync_of(child_context)
                 except (AbortedSyncFailedException, AbortedSyncPausedException):

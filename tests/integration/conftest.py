@@ -13,7 +13,7 @@ import pytest
 from tap_pendo_pipedrive.core.governor import Governor
 from tap_pendo_pipedrive.streams.pendo import details, events
 from tap_pendo_pipedrive.streams.pendo.events import EventStream
-from tap_pendo_pipedrive.streams.pipedrive import activities, pages, products, windows
+from tap_pendo_pipedrive.streams.pipedrive import activities, children, pages, windows
 from tap_pendo_pipedrive.streams.pipedrive.stream import OffsetStream
 from tests import harness
 
@@ -148,7 +148,7 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(pages, "PAGES_A_LANE", 1)
     monkeypatch.setattr(OffsetStream, "page_size", size)
     monkeypatch.setattr(activities.Files, "page_size", size)
-    monkeypatch.setattr(products, "DEALS_A_REQUEST", size)
+    monkeypatch.setattr(children, "PARENTS_A_REQUEST", size)
     return size
 
 

@@ -26,8 +26,9 @@ from tap_pendo_pipedrive.streams.pipedrive.fields import (
     PersonFields,
     ProductFields,
 )
-from tap_pendo_pipedrive.streams.pipedrive.products import DealProducts, Products
+from tap_pendo_pipedrive.streams.pipedrive.products import Products
 from tap_pendo_pipedrive.streams.pipedrive.sales import (
+    DealProducts,
     Deals,
     LeadLabels,
     Leads,

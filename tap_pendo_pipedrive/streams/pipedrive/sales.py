@@ -1,9 +1,10 @@
-"""Deals, leads, pipelines and stages."""
+"""Deals with their line items, leads, pipelines and stages."""
 
 from __future__ import annotations
 
 import typing as t
 
+from tap_pendo_pipedrive.streams.pipedrive.children import BulkChildStream, ParentStream
 from tap_pendo_pipedrive.streams.pipedrive.custom_fields import CustomFieldStream, nest_v1
 from tap_pendo_pipedrive.streams.pipedrive.stream import (
     CursorStream,
@@ -14,12 +15,11 @@ from tap_pendo_pipedrive.streams.pipedrive.stream import (
 )
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from singer_sdk.helpers.types import Context
 
-    from tap_pendo_pipedrive.core.stream import Batch, Record
-    from tap_pendo_pipedrive.streams.pipedrive.products import DealProducts
+    from tap_pendo_pipedrive.core.stream import Record
 
 
 class ArchivingStream(PipedriveStream):
@@ -40,7 +40,7 @@ class ArchivingStream(PipedriveStream):
         return self.token_cost * (2 if (context or {}).get("is_archived") else 1)
 
 
-class Deals(ArchivingStream, CustomFieldStream, CursorStream):
+class Deals(ParentStream, ArchivingStream, CustomFieldStream, CursorStream):
     """Deals, archived and deleted ones too.
 
     Since July 2025 archived deals are in a list of their own; each list has its bookmark.
@@ -70,8 +70,6 @@ class Deals(ArchivingStream, CustomFieldStream, CursorStream):
         "smart_bcc_email",
         "source_lead_id",
     )
-    #: Ids whose children are due with the next record.
-    _due: tuple[int, ...] = ()
 
     def walk(self, context: Context | None, params: Params) -> Iterator[t.Any]:
         """Ask for deleted deals too: the API leaves them out unless they are named."""
@@ -79,31 +77,16 @@ class Deals(ArchivingStream, CustomFieldStream, CursorStream):
             params = {"status": "open,won,lost,deleted", **params}
         return super().walk(context, params)
 
-    def batches(self, context: Context | None) -> Iterator[Batch]:
-        """Yield deals in batches of as many as one request for their products may name."""
-        batches = super().batches(context)
-        if self.deal_products is None:
-            yield from batches
-            return
-        for batch, deal_ids in self.deal_products.ahead_of(batches, self.passes_filter):
-            self._due = deal_ids
-            yield batch
 
-    @property
-    def deal_products(self) -> DealProducts | None:
-        """The stream of their products, if it is selected and can be read."""
-        return next(
-            (t.cast("DealProducts", child) for child in self.child_streams if child.selected), None
-        )
+class DealProducts(BulkChildStream):
+    """Line items of deals."""
 
-    def generate_child_contexts(
-        self, record: Record, context: Context | None
-    ) -> Iterable[Context | None]:
-        """Yield the ids of a whole batch with its first record, and nothing with the others."""
-        del record, context
-        due, self._due = self._due, ()
-        if due and self.deal_products and self.deal_products.goes_on:
-            yield {"deal_ids": due}
+    name = "pipedrive_deal_products"
+    path = "/api/v2/deals/products"
+    primary_keys = ("id",)
+    gated = True
+    parent_stream_type = Deals
+    parent_key = "deal_id"
 
 
 class Leads(ArchivingStream, CustomFieldStream, OffsetStream):
