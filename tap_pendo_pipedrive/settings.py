@@ -227,6 +227,16 @@ SCHEMA: t.Final[dict[str, t.Any]] = th.PropertiesList(
         title="Concurrency",
         description="HTTP requests in flight at most, per service.",
     ),
+    th.Property(
+        "emit_activate_version_messages",
+        th.BooleanType,
+        default=True,
+        title="Remove vanished rows",
+        description=(
+            "After a stream was read whole (`FULL_TABLE`), tell the target by ACTIVATE_VERSION that"
+            " rows which did not come again are gone."
+        ),
+    ),
 ).to_dict()
 
 SECRETS: t.Final = tuple(name for name, prop in SCHEMA["properties"].items() if prop.get("secret"))

@@ -177,6 +177,8 @@ class TapPendoPipedrive(Tap):
         start = time.monotonic()
         try:
             stream.sync()
+            for each in (stream, *stream.child_streams):
+                t.cast("ApiStream", each).activate_version()
         except Exception as error:
             self.logger.debug("Traceback of %s", stream.name, exc_info=True)
             stream.end_early(error)

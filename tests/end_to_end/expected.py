@@ -53,9 +53,6 @@ STREAMS: dict[str, str] = {
     ),
 }
 
-#: Attributes that the sandbox has and no schema knows.
-UNKNOWN = {"brand_new_attribute", "brandNewAttribute"}
-
 V1_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 CODE = re.compile(r"([0-9a-f]{40})_?(.*)")
@@ -198,7 +195,7 @@ def differences(
         moments: What the company held whenever it was read, oldest first. The table must hold the
             last of them. Rows that vanished may stay as they were, and counters may be as old as
             the row's last change.
-        columns: The table's columns, where unknown attributes have none; None for open records.
+        columns: The table's columns; None for open records.
 
     Returns:
         A line for each difference; empty when the table is right.
@@ -240,7 +237,8 @@ def _same_time(one: Row, other: Row) -> bool:
 
 def _row_differences(row: Row, wanted: Row, columns: set[str] | None) -> list[str]:
     if columns is not None:
-        wanted = {name: wanted.get(name) for name in {*columns, *wanted} - UNKNOWN}
+        held = {name for name, value in wanted.items() if value is not None}
+        wanted = {name: wanted.get(name) for name in columns | held}
     return [
         f"{name} is {row.get(name, 'missing')!r}, not {wanted.get(name, 'expected')!r}"
         for name in sorted({*row, *wanted})
