@@ -65,22 +65,23 @@ class FieldStream(CursorStream):
                 self._known = self._fetch()
             return self._known
 
-    def look_again(self, unknown: Collection[str]) -> Definitions:
-        """Fetch the definitions again because records have what they do not know.
+    def look_again(self, unknown: Collection[str], before: Definitions) -> Definitions:
+        """Return newer definitions if there are any, since records have what these do not know.
 
-        That is done once for the same thing, and once in a while.
+        They are fetched once for the same thing, and once in a while.
 
         Args:
             unknown: What it is; any texts that differ from thing to thing.
+            before: The definitions that do not know it.
         """
         with self._lock:
             is_new = not self._looked_for.issuperset(unknown)
-            if self._known is None or (is_new and time.monotonic() >= self._next_look):
+            if self._known is before and is_new and time.monotonic() >= self._next_look:
                 logger.info("%s: read again for what is new in the records", self.name)
                 self._known = self._fetch()
                 self._looked_for.update(unknown)
                 self._next_look = time.monotonic() + PAUSE
-            return self._known
+            return self._known or before
 
     def _fetch(self) -> Definitions:
         request = self.request(None, {"limit": pages.LARGEST_PAGE})
@@ -165,13 +166,13 @@ class CustomFieldStream(PipedriveStream):
             return row
         values = row.pop("custom_fields", None) or {}
         record, unknown = self.definitions.write(row, values)
-        if unknown and self._look_again(unknown):
-            record, _ = self.definitions.write(row, values)
+        while unknown and self._look_again(unknown):
+            record, unknown = self.definitions.write(row, values)
         return record
 
     def _look_again(self, unknown: Collection[str]) -> bool:
         """Whether there are newer definitions, after these things were not found in the old."""
         before = self.definitions
         if before.rows:  # Else they are forbidden.
-            self.definitions = self.fields.look_again(unknown)
+            self.definitions = self.fields.look_again(unknown, before)
         return self.definitions is not before
