@@ -113,11 +113,6 @@ class TapPendoPipedrive(Tap):
         if services.pendo:
             streams += pendo_streams(self)
         if services.pipedrive:
-            if self.config["pipedrive_custom_fields"] == "named":
-                self.logger.warning(
-                    "pipedrive_custom_fields: this version has no named columns yet; custom fields"
-                    " are read as nested."
-                )
             streams += pipedrive_streams(self)
         return streams
 

@@ -11,6 +11,8 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from tests.named import with_column_names
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -89,6 +91,8 @@ def expected(company: Company, stream: str) -> Rows:
     if stream == "pipedrive_files":
         for row in rows:
             row |= {name: bool(row[name]) for name in ("active_flag", "inline_flag")}
+    if stream.endswith("_fields"):
+        rows = with_column_names(rows)
     return {row[STREAMS[stream]]: row for row in rows}
 
 

@@ -222,13 +222,3 @@ def test_services_are_named_by_their_prefix(
     assert len(PIPEDRIVE) == 23
     assert len(ALL_PENDO) == 20
     assert set(entries(discover(config))) == set(PIPEDRIVE) | set(ALL_PENDO)
-
-
-def test_named_custom_fields_are_refused_aloud(
-    pipedrive_config: dict[str, Any], caplog: pytest.LogCaptureFixture
-) -> None:
-    nested = discover(pipedrive_config)
-    caplog.clear()
-    named = discover(pipedrive_config | {"pipedrive_custom_fields": "named"})
-    assert named == nested
-    assert "pipedrive_custom_fields: this version has no named columns" in caplog.text

@@ -89,6 +89,10 @@ MADE_BY_THE_TAP = {
     "pendo_visitor_history": {"history_key", "visitor_id"},
     "pendo_visitor_metadata": {"metadata_group", "field"},
     "pendo_visitors": {"last_updated_at"},
+    **{
+        f"pipedrive_{entity}_fields": {"column_name"}
+        for entity in ("activity", "deal", "organization", "person", "product")
+    },
     "pipedrive_leads": {"custom_fields"},
 }
 
@@ -369,6 +373,8 @@ def test_column_names(stream: str) -> None:
 
     assert [name for name in columns if not re.fullmatch(r"[a-z][a-z0-9_]*", name)] == []
     assert all(len(name) <= 63 for name in columns)  # PostgreSQL cuts longer names off
+    # So begin the columns of custom fields, whatever their names.
+    assert not any(name.startswith("cf_") for name in columns)
 
 
 def test_custom_fields_are_left_to_discovery() -> None:

@@ -108,7 +108,7 @@ class Leads(ArchivingStream, CustomFieldStream, OffsetStream):
 
     def prepare(self, row: Record) -> Record:
         """Give leads the deals' form of custom fields."""
-        return nest_v1(row, self.custom_fields)
+        return super().prepare(nest_v1(row, self.definitions.custom))
 
 
 class LeadLabels(V1Stream):
