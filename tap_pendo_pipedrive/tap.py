@@ -144,6 +144,7 @@ class TapPendoPipedrive(Tap):
         memory.prepare()
         streams = [stream for stream in self._api_streams() if stream.is_wanted]
         roots = [stream for stream in streams if stream.parent_stream_type is None]
+        roots.sort(key=lambda stream: stream.comes_last)
         try:
             for number, stream in enumerate(roots):
                 self._fetch_ahead(roots[number:])

@@ -168,6 +168,7 @@ class ApiStream(Stream):
         gated: Only some plans or add-ons have the endpoint.
         reads_all: A full-table run reads all that there is. If not, it goes on where the last one
             ended.
+        comes_last: Needs what the other streams have read.
     """
 
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE  # The compiled shaper does it.
@@ -175,6 +176,7 @@ class ApiStream(Stream):
     path: t.ClassVar[str]
     token_cost: t.ClassVar[int] = 0
     reads_all: t.ClassVar[bool] = True
+    comes_last: t.ClassVar[bool] = False
     filtered: t.ClassVar[bool] = False
     in_order: t.ClassVar[bool] = False
     in_windows: t.ClassVar[bool] = False
@@ -219,6 +221,17 @@ class ApiStream(Stream):
     dates_may_be_empty: t.ClassVar[bool] = True
     #: Rearranges a row before it is shaped; None where rows need not be.
     prepare: Callable[[Record], Record] | None = None
+
+    @property
+    def selected(self) -> bool:
+        """Whether the catalog selects the stream. One that it lacks needs no schema to tell."""
+        given = self._tap.input_catalog
+        return (given is None or self.name in given) and bool(self.mask.get((), True))
+
+    @selected.setter
+    def selected(self, value: bool | None) -> None:
+        self.metadata.root.selected = value
+        self._mask = self.metadata.resolve_selection()
 
     @property
     def is_wanted(self) -> bool:

@@ -222,3 +222,13 @@ def test_services_are_named_by_their_prefix(
     assert len(PIPEDRIVE) == 23
     assert len(ALL_PENDO) == 20
     assert set(entries(discover(config))) == set(PIPEDRIVE) | set(ALL_PENDO)
+
+
+def test_streams_that_a_catalog_lacks_cost_nothing(
+    pipedrive: PipedriveServer, sync_only: Sync
+) -> None:
+    sync_only("pipedrive_currencies")
+    pipedrive.reset()
+    run = sync_only("pipedrive_currencies")
+    assert set(run.streams) == {"pipedrive_currencies"}
+    assert {request.path for request in pipedrive.requests} == {"/v1/currencies"}

@@ -26,6 +26,7 @@ from tap_pendo_pipedrive.streams.pipedrive.fields import (
     PersonFields,
     ProductFields,
 )
+from tap_pendo_pipedrive.streams.pipedrive.live_ids import ENTITIES, LiveIds
 from tap_pendo_pipedrive.streams.pipedrive.products import Products
 from tap_pendo_pipedrive.streams.pipedrive.sales import (
     DealProducts,
@@ -52,6 +53,7 @@ PIPEDRIVE_STREAMS: t.Final[tuple[type[PipedriveStream], ...]] = (
     Filters,
     LeadLabels,
     Leads,
+    LiveIds,
     Notes,
     OrganizationFields,
     Organizations,
@@ -82,6 +84,10 @@ def pipedrive_streams(tap: TapPendoPipedrive) -> list[PipedriveStream]:
             stream.fields = t.cast("FieldStream", by_name[stream.fields_stream])
         if stream.parent_stream_type is not None:
             stream.parent = by_type[stream.parent_stream_type]
+        if isinstance(stream, LiveIds):
+            stream.sources = {entity: by_type[kind] for entity, kind in ENTITIES.items()}
+            for source in stream.sources.values():
+                source.live_ids = stream
     if tap.input_catalog is None:
         for name in described:
             t.cast("FieldStream", by_name[name]).fetch_early()

@@ -108,7 +108,8 @@ class Leads(ArchivingStream, CustomFieldStream, OffsetStream):
 
     def prepare(self, row: Record) -> Record:
         """Give leads the deals' form of custom fields."""
-        return super().prepare(nest_v1(row, self.definitions.custom))
+        row = nest_v1(row, self.definitions.custom)
+        return self.into_columns(row) if self.is_named else row
 
 
 class LeadLabels(V1Stream):

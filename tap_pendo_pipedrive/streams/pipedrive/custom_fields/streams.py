@@ -16,7 +16,7 @@ from tap_pendo_pipedrive.streams.pipedrive.custom_fields.definitions import Defi
 from tap_pendo_pipedrive.streams.pipedrive.stream import CursorStream, PipedriveStream
 
 if t.TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from singer_sdk.helpers.types import Context
 
@@ -64,6 +64,10 @@ class FieldStream(CursorStream):
             if self._known is None:
                 self._known = self._fetch()
             return self._known
+
+    def codes_so_far(self) -> list[str]:
+        """The codes of custom fields, if they were fetched before."""
+        return list(self._known.custom) if self._known else []
 
     def look_again(self, unknown: Collection[str], before: Definitions) -> Definitions:
         """Return newer definitions if there are any, since records have what these do not know.
@@ -151,6 +155,8 @@ class CustomFieldStream(PipedriveStream):
             path: A column, or in the nested form ``custom_fields`` and a code.
         """
         *parents, name = path
+        if (known := super().property_of(path)) is not None:
+            return known
         with contextlib.suppress(TapError):  # It comes again where it matters.
             if self.is_named and not parents:
                 return self.definitions.column_schemas().get(name)
@@ -160,10 +166,13 @@ class CustomFieldStream(PipedriveStream):
                 return self.definitions.value_schemas().get(name)
         return None
 
-    def prepare(self, row: Record) -> Record:
-        """Write a row's custom fields into columns of their own, if the settings ask for it."""
-        if not self.is_named:
-            return row
+    @property
+    def prepare(self) -> Callable[[Record], Record] | None:  # type: ignore[override]
+        """Writes custom fields into columns of their own, if the settings ask for it."""
+        return self.into_columns if self.is_named else None
+
+    def into_columns(self, row: Record) -> Record:
+        """Write a row's custom fields into columns of their own."""
         values = row.pop("custom_fields", None) or {}
         record, unknown = self.definitions.write(row, values)
         while unknown and self._look_again(unknown):
