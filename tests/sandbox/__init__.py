@@ -11,8 +11,17 @@ a fraction is a 400, as it would be in production, so that a test which passes h
 
 from tests.sandbox.company import Company
 from tests.sandbox.pendo import PendoServer
-from tests.sandbox.pipedrive import OAuthApp, PipedriveServer
+from tests.sandbox.pipedrive import OAuthApp, PipedriveServer, refuse
 from tests.sandbox.pipeline import Limits
 from tests.sandbox.server import Fault, Request
 
-__all__ = ["Company", "Fault", "Limits", "OAuthApp", "PendoServer", "PipedriveServer", "Request"]
+__all__ = [
+    "Company",
+    "Fault",
+    "Limits",
+    "OAuthApp",
+    "PendoServer",
+    "PipedriveServer",
+    "Request",
+    "refuse",
+]

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 from tests.sandbox.vocabulary import Inventor
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.sandbox.company import Company
+    from tests.sandbox.store import Key
 
 # How often each thing happens, out of a hundred.
 PLAN = (
@@ -132,6 +135,90 @@ def _line_item(company: Company, verb: str, source: Inventor) -> bool:
         return False
     company.remove_product_from_deal(source.pick(items))
     return True
+
+
+def clear_out(company: Company, turn: int = 1) -> dict[str, set[Key]]:
+    """Let something vanish in every way there is.
+
+    A row of every kind is deleted, two persons and two organizations are merged, a lead becomes a
+    deal, a follower, a participant and a role assignment are removed, a mail thread is archived.
+
+    Args:
+        company: The company.
+        turn: The same company and turn do the same.
+
+    Returns:
+        The ids that are no longer in the lists that a reading asks for, by table.
+    """
+    source = Inventor(company.seed, f"clear out {turn}", company.now.timestamp())
+    company.tick(3600)
+    gone: dict[str, set[Key]] = {}
+    for table in ("persons", "organizations", "activities", "products", "leads", "notes"):
+        key = source.pick(list(company.tables[table]))
+        company.delete(table, key)
+        gone[table] = {key}
+    for table in ("deals", "projects"):
+        rows = company.tables[table]
+        key = source.pick([key for key, row in rows.items() if row["status"] != "deleted"])
+        company.delete(table, key)
+        gone[table] = {key}
+    for table in ("persons", "organizations"):
+        lost, kept = source.sample(list(company.tables[table]), 2)
+        company.merge(table, lost, kept)
+        gone[table].add(lost)
+    leads = company.tables["leads"]
+    lead = source.pick([key for key, row in leads.items() if not row["is_archived"]])
+    company.convert_lead(lead)
+    gone["leads"].add(lead)
+    for table in ("deal_followers", "deal_participants", "role_assignments"):
+        key = source.pick(list(company.tables[table]))
+        company.delete(table, key)
+        gone[table] = {key}
+    company.move_mail_thread(source.pick(list(company.tables["mail_threads"])), "archive")
+    return gone
+
+
+def add_attribute(company: Company, table: str, name: str, value: Any, count: int = 5) -> list[Key]:
+    """Give some rows an attribute that no schema knows; they count as changed.
+
+    Returns:
+        Their keys.
+    """
+    keys = _some(company, table, f"add {name}", count, lambda row: name not in row)
+    for key in keys:
+        company.edit(table, key, **{name: value})
+    return keys
+
+
+def change_type(
+    company: Company, table: str, name: str, convert: Callable[[Any], Any], count: int = 5
+) -> list[Key]:
+    """Give an attribute values of another type in some rows; they count as changed.
+
+    Args:
+        company: The company.
+        table: Where.
+        name: The attribute.
+        convert: Makes the new value of the old one, which is never null.
+        count: In how many rows.
+
+    Returns:
+        Their keys.
+    """
+    keys = _some(company, table, f"change {name}", count, lambda row: row.get(name) is not None)
+    for key in keys:
+        company.edit(table, key, **{name: convert(company.tables[table][key][name])})
+    return keys
+
+
+def _some(
+    company: Company, table: str, topic: str, count: int, fits: Callable[[dict[str, Any]], bool]
+) -> list[Key]:
+    """Keys of some rows that are not deleted, the same ones for the same company and topic."""
+    rows = company.tables[table].items()
+    keys = [key for key, row in rows if fits(row) and row.get("status") != "deleted"]
+    source = Inventor(company.seed, f"{topic} in {table}", company.now.timestamp())
+    return source.sample(keys, min(count, len(keys)))
 
 
 def change_usage(company: Company, count: int, turn: int = 1) -> None:

@@ -26,6 +26,10 @@ class BadParameterError(Exception):
     """A parameter that the API would refuse with 400."""
 
 
+class NotFoundError(Exception):
+    """A parent that the API does not know, or no longer: 404."""
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """One list endpoint.
@@ -33,13 +37,20 @@ class Endpoint:
     Attributes:
         table: The company's table.
         cost: API tokens a request.
-        paging: "cursor", "nested" or "flat" (where v1 puts its paging block), or "" for none.
+        paging: "cursor", "nested", "flat" or "none" (where v1 puts its paging block), or "" for one
+            page with everything; "object" for an answer that is one object and no list.
         params: Accepted parameters and how each is checked.
         max_limit: Largest page.
         sort: Attributes that the list can be sorted by; the first is the default.
         optional: Attributes returned only when named in `include_fields`.
         keep: Which rows of the table are in this list at all.
         ends: How the last page of a cursor says so by default.
+        parent: Table of what `{id}` in the path, or the parameter of kind "parent", stands for.
+        links: Attributes that may hold the parent's id.
+        hidden: Attributes of the company's rows that the answer leaves out.
+        required: Parameters that must be given.
+        newest: Attribute by which the newest come first.
+        envelope: Attribute of `data` that holds the list, where it is not `data` itself.
     """
 
     table: str
@@ -51,6 +62,12 @@ class Endpoint:
     optional: tuple[str, ...] = ()
     keep: Callable[[Row], bool] | None = None
     ends: str = "null"
+    parent: str = ""
+    links: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+    newest: str = ""
+    envelope: str = ""
 
 
 CURSOR = {"limit": "limit", "cursor": "text"}
@@ -104,6 +121,30 @@ NOTE = {
 FILTER_TYPES = words("deals leads org people products activity projects")
 APPS = words("sales projects campaigns global account_settings partnership nova")
 TIMES = ("id", "update_time", "add_time")
+FOLDERS = words("inbox drafts sent archive")
+FLOW_ITEMS = words(
+    "call activity plannedActivity change note deal file dealChange personChange "
+    "organizationChange follower dealFollower personFollower organizationFollower participant "
+    "comment mailMessage mailMessageWithAttachment invoice document marketing_campaign_stat "
+    "marketing_status_change"
+)
+PROJECT_STATUSES = words("open completed canceled deleted")
+PROJECT = {**CURSOR, "filter_id": "filter", "status": "project status", "phase_id": "int"}
+
+
+def followers(entity: str) -> Endpoint:
+    """The list of the users who follow a "deal", "person", "organization" or "product"."""
+    link = f"{entity}_id"
+    return Endpoint(
+        f"{entity}_followers",
+        10,
+        params=CURSOR,
+        ends={"person": "key", "product": "block"}.get(entity, "null"),
+        parent=f"{entity}s",
+        links=(link,),
+        hidden=(link,),
+    )
+
 
 ENDPOINTS: dict[str, Endpoint] = {
     "/api/v2/activities": Endpoint(
@@ -159,6 +200,55 @@ ENDPOINTS: dict[str, Endpoint] = {
         params={**SORTED, "deal_ids": "deal_ids"},
         sort=("id", "deal_id", "add_time", "update_time", "order_nr"),
         ends="block",
+        required=("deal_ids",),
+    ),
+    "/api/v2/deals/installments": Endpoint(
+        "deal_installments",
+        10,
+        params={**SORTED, "deal_ids": "deal_ids"},
+        sort=("id", "billing_date", "deal_id"),
+        ends="block",
+        required=("deal_ids",),
+    ),
+    **{
+        f"/api/v2/{entity}s/{{id}}/followers": followers(entity)
+        for entity in ("deal", "person", "organization", "product")
+    },
+    "/api/v2/products/{id}/variations": Endpoint(
+        "product_variations", 10, params=CURSOR, parent="products", links=("product_id",)
+    ),
+    "/api/v2/projects": Endpoint(
+        "projects",
+        10,
+        params={**PROJECT, **dict.fromkeys(("deal_id", "person_id", "org_id"), "member")},
+        keep=lambda row: row["archive_time"] is None,
+    ),
+    "/api/v2/projects/archived": Endpoint(
+        "projects", 10, params=PROJECT, keep=lambda row: bool(row["archive_time"]), ends="key"
+    ),
+    "/api/v2/projectFields": Endpoint("project_fields", 10, params=CURSOR, ends="block"),
+    "/api/v2/projectTemplates": Endpoint("project_templates", 10, params=CURSOR),
+    "/api/v2/boards": Endpoint("project_boards", 10, ""),
+    "/api/v2/phases": Endpoint(
+        "project_phases",
+        10,
+        "",
+        {"board_id": "parent"},
+        parent="project_boards",
+        links=("board_id",),
+        required=("board_id",),
+    ),
+    "/api/v2/tasks": Endpoint(
+        "tasks",
+        10,
+        params={
+            **CURSOR,
+            **dict.fromkeys(("is_done", "is_milestone"), "bool"),
+            "assignee_id": "member",
+            "project_id": "int",
+            "parent_task_id": "task",
+        },
+        ends="key",
     ),
     "/api/v2/organizations": Endpoint(
         "organizations", 10, params=CONTACT, sort=TIMES, optional=ORG_OPTIONAL, ends="block"
@@ -229,9 +319,91 @@ ENDPOINTS: dict[str, Endpoint] = {
         "",
         {"app": "app"},
     ),
+    "/v1/permissionSets/{id}/assignments": Endpoint(
+        "permission_set_assignments",
+        20,
+        "none",
+        OFFSET,
+        parent="permission_sets",
+        links=("permission_set_id",),
+    ),
     "/v1/roles": Endpoint("roles", 20, "nested", OFFSET),
+    "/v1/roles/{id}/assignments": Endpoint(
+        "role_assignments", 10, "nested", OFFSET, parent="roles", links=("role_id",)
+    ),
+    "/v1/roles/{id}/settings": Endpoint(
+        "role_settings", 20, "object", parent="roles", links=("role_id",), hidden=("role_id",)
+    ),
     "/v1/users": Endpoint("users", 20, ""),
+    "/v1/callLogs": Endpoint("call_logs", 20, "nested", OFFSET, max_limit=50),
+    "/v1/deals/{id}/flow": Endpoint(
+        "deal_flow",
+        40,
+        "nested",
+        {**OFFSET, "items": "flow items", "all_changes": "flag"},
+        parent="deals",
+        links=("item_id",),
+    ),
+    "/v1/deals/{id}/participants": Endpoint(
+        "deal_participants",
+        10,
+        "flat",
+        OFFSET,
+        parent="deals",
+        links=("deal_id",),
+        hidden=("deal_id",),
+    ),
+    "/v1/goals/find": Endpoint(
+        "goals",
+        20,
+        "",
+        {
+            "is_active": "bool",
+            "title": "text",
+            "type.name": "text",
+            "assignee.id": "int",
+            "assignee.type": "text",
+        },
+        envelope="goals",
+    ),
+    "/v1/leadFields": Endpoint("lead_fields", 20, "flat", OFFSET),
+    "/v1/leadSources": Endpoint("lead_sources", 2, ""),
+    "/v1/legacyTeams": Endpoint(
+        "legacy_teams",
+        20,
+        "",
+        {"order_by": "sort_by", "skip_users": "flag"},
+        sort=("id", "name", "manager_id", "active_flag"),
+    ),
+    "/v1/mailbox/mailThreads": Endpoint(
+        "mail_threads",
+        20,
+        "none",
+        {**OFFSET, "folder": "folder"},
+        required=("folder",),
+        newest="last_message_timestamp",
+    ),
+    "/v1/mailbox/mailThreads/{id}/mailMessages": Endpoint(
+        "mail_messages", 20, "", parent="mail_threads", links=("mail_thread_id",)
+    ),
+    "/v1/noteFields": Endpoint("note_fields", 20, ""),
+    "/v1/notes/{id}/comments": Endpoint(
+        "note_comments", 20, "nested", OFFSET, parent="notes", links=("object_id",)
+    ),
+    "/v1/organizationRelationships": Endpoint(
+        "organization_relationships",
+        20,
+        "",
+        {"org_id": "parent"},
+        parent="organizations",
+        links=("rel_owner_org_id", "rel_linked_org_id"),
+        required=("org_id",),
+    ),
 }
+# Paths with a parent in them.
+_CHILDREN = [
+    (re.compile(path.replace("{id}", "([^/]+)")), path) for path in ENDPOINTS if "{id}" in path
+]
 ME = "/v1/users/me"
 ME_COST = 2
 # Lists that left v1 when their v2 twins came.
@@ -239,6 +411,15 @@ RETIRED = re.compile(
     r"/v1/(deals|activities|organizations|persons|products|pipelines|stages|itemSearch)"
     r"(/collection|/search|/field|/\d+(/(activities|persons|deals|products))?)?"
 )
+
+
+def find(path: str) -> tuple[str, str | None]:
+    """The path as `ENDPOINTS` has it, and the parent that stands for `{id}` in it."""
+    for pattern, template in _CHILDREN:
+        match = pattern.fullmatch(path)
+        if match:
+            return template, match[1]
+    return path, None
 
 
 def _number(name: str, text: str, least: int, most: int | None = None) -> int:
@@ -319,6 +500,9 @@ READERS: dict[str, Callable[[str, str, Endpoint], Any]] = {
     "int": lambda name, text, _: _number(name, text, 1),
     "filter": lambda name, text, _: _number(name, text, 1),
     "deal": lambda name, text, _: _number(name, text, 1),
+    "member": lambda name, text, _: _number(name, text, 1),
+    "parent": lambda name, text, _: _number(name, text, 1),
+    "task": lambda name, text, _: None if text == "null" else _number(name, text, 1),
     "limit": lambda name, text, endpoint: _number(name, text, 1, endpoint.max_limit),
     "start": lambda name, text, _: _number(name, text, 0),
     "ids": _ids,
@@ -327,6 +511,9 @@ READERS: dict[str, Callable[[str, str, Endpoint], Any]] = {
     "include": lambda name, text, endpoint: set(_list(name, text, endpoint.optional, None)),
     "combination": _combination,
     "status": lambda name, text, _: set(_list(name, text, STATUSES, None)),
+    "project status": lambda name, text, _: set(_list(name, text, PROJECT_STATUSES, None)),
+    "flow items": lambda name, text, _: set(_list(name, text, FLOW_ITEMS, None)),
+    "folder": lambda name, text, _: _choice(name, text, FOLDERS),
     "moment": lambda name, text, _: _moment(name, text),
     "date": lambda name, text, _: _moment(name, f"{text}T00:00:00Z")[:10],
     "sort": lambda _name, text, endpoint: _sort(text, endpoint.sort),
@@ -359,9 +546,10 @@ def parse(endpoint: Endpoint, query: list[tuple[str, str]]) -> dict[str, Any]:
             texts[plain] += f",{text}"
         else:
             texts[plain] = text
-    if "deal_ids" in endpoint.params and "deal_ids" not in texts:
-        message = "deal_ids is required"
-        raise BadParameterError(message)
+    for name in endpoint.required:
+        if name not in texts:
+            message = f"{name} is required"
+            raise BadParameterError(message)
     return {
         name: READERS[endpoint.params[name]](name, text, endpoint) for name, text in texts.items()
     }

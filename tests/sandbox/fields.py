@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.sandbox.vocabulary import LONG, UGLY, WORDS, Inventor, day, words
+from tests.sandbox.vocabulary import LONG, UGLY, WORDS, Inventor, day, sql, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,8 +78,36 @@ SYSTEM = {
         "marked_as_done_time:date location:address public_description:text priority:enum note:text "
         "attendees:json?"
     ),
+    "project": (
+        "id:int title:varchar description:text status:status board_id:projects_board "
+        "phase_id:projects_phase owner_id:user start_date:date end_date:date deal_ids:deals "
+        "person_ids:people org_ids:org label_ids:set health_status:int add_time:date "
+        "update_time:date status_change_time:date archive_time:date"
+    ),
 }
-CUSTOM_COUNT = {"deal": 124, "person": 34, "organization": 32, "product": 12, "activity": 0}
+CUSTOM_COUNT = {
+    "deal": 124,
+    "person": 34,
+    "organization": 32,
+    "product": 12,
+    "activity": 0,
+    "project": 18,
+}
+#: Tables whose rows have an entity's custom fields.
+RECORDS = {
+    "deal": ("deals", "leads"),
+    "person": ("persons",),
+    "organization": ("organizations",),
+    "product": ("products",),
+    "project": ("projects",),
+}
+LEAD = (
+    "title:varchar owner_id:user creator_id:user label_ids:set value:monetary "
+    "expected_close_date:date person_id:people organization_id:org source_name:varchar "
+    "origin:varchar origin_id:varchar channel:enum channel_id:varchar source_deal_id:deal "
+    "is_archived:boolean was_seen:boolean next_activity_id:activity add_time:date "
+    "update_time:date visible_to:visible_to cc_email:varchar"
+)
 # Entities whose definitions carry a description in the API's examples.
 DESCRIBED = {"deal", "person", "activity"}
 
@@ -116,7 +144,7 @@ def definition(
             "pipeline_ids": pipelines,
         }
     row["ui_visibility"] = visible
-    if entity in {"deal", "person", "organization"}:
+    if entity in {"deal", "person", "organization", "project"}:
         stages = sorted(source.sample(range(1, 21), source.below(3))) if entity == "deal" else []
         row["important_fields"] = {"enabled": bool(stages), "stage_ids": stages}
         row["required_fields"] = {"enabled": bool(stages)}
@@ -239,6 +267,16 @@ MAKERS: dict[str, Callable[[Inventor], Any]] = {
 }
 
 
+# What v1 appends to the code for the parts of a value beside the first.
+V1_PARTS: dict[str, tuple[str, ...]] = {
+    "monetary": ("currency",),
+    "daterange": ("until",),
+    "timerange": ("until",),
+    "time": (),
+    "address": tuple(part for part, _ in SUBFIELDS["address"] if part != "value"),
+}
+
+
 def as_v1(code: str, kind: str, value: Any) -> Row:
     """The v1 attributes, at the root of a record, for a value in the v2 encoding."""
     if kind == "enum":
@@ -247,11 +285,91 @@ def as_v1(code: str, kind: str, value: Any) -> Row:
         return {code: ",".join(str(option) for option in value)}
     if not isinstance(value, dict):
         return {code: value}
-    parts = {
-        "monetary": ["currency"],
-        "daterange": ["until"],
-        "timerange": ["until"],
-        "time": [],
-        "address": [part for part in value if part != "value"],
-    }[kind]
+    parts = [part for part in value if part in V1_PARTS[kind]]
     return {code: value["value"]} | {f"{code}_{part}": value[part] for part in parts}
+
+
+def as_v2(code: str, kind: str, row: Row) -> Any:
+    """A value in the v2 encoding, as far as the v1 attributes of a record tell it."""
+    value = row[code]
+    if kind == "enum":
+        return int(value)
+    if kind == "set":
+        return [int(option) for option in value.split(",")]
+    if kind not in V1_PARTS:
+        return value
+    parts = [part for part in V1_PARTS[kind] if f"{code}_{part}" in row]
+    return {"value": value} | {part: row[f"{code}_{part}"] for part in parts}
+
+
+def of_code(row: Row, code: str) -> list[str]:
+    """The attributes of a lead that belong to a custom field."""
+    return [name for name in row if name == code or name.startswith(f"{code}_")]
+
+
+def lead_field(number: int, field: Row, moment: str) -> dict[str, Row]:
+    """Definitions in the shape of v1, by key: a field of leads, then its parts.
+
+    Args:
+        number: Place in the list; the id, which parts do not have.
+        field: The definition in the shape of v2.
+        moment: When it was added.
+    """
+    code, custom = field["field_code"], field["is_custom_field"]
+    flags = words("index_visible details_visible add_visible searchable filtering_allowed")
+    row: Row = {
+        "id": number,
+        "key": code,
+        "name": field["field_name"],
+        "order_nr": number,
+        "field_type": field["field_type"],
+        "add_time": moment,
+        "update_time": moment if custom else None,
+        "last_updated_by_user_id": 1 if custom else None,
+        "created_by_user_id": 1 if custom else None,
+        "active_flag": True,
+        "edit_flag": custom,
+        **{name if name.endswith("allowed") else f"{name}_flag": True for name in flags},
+        "important_flag": False,
+        "bulk_edit_allowed": custom,
+        "sortable_flag": True,
+        "mandatory_flag": code == "title",
+        "options": v1_options(field),
+        "options_deleted": [],
+        "is_subfield": False,
+    }
+    parts: list[Row] = [
+        row
+        | {
+            "id": None,
+            "key": f"{code}_{part}",
+            "name": f"{part} of {field['field_name']}",
+            "field_type": "varchar",
+            "is_subfield": True,
+            "subfields": [],
+        }
+        for part in (V1_PARTS.get(field["field_type"], ()) if custom else ())
+    ]
+    row["subfields"] = [{name: part[name] for name in ("key", "name")} for part in parts]
+    return {each["key"]: each for each in (row, *parts)}
+
+
+def v1_options(field: Row) -> list[Row] | None:
+    """The options of a field, as v1 writes them."""
+    if field["options"] is None:
+        return None
+    return [{"id": option["id"], "label": option["label"]} for option in field["options"]]
+
+
+def lead_fields(deal_fields: dict[str, Row], source: Inventor) -> dict[str, Row]:
+    """Field definitions of leads: some of their own, then the custom ones of deals."""
+    rows: dict[str, Row] = {}
+    fields: list[Row] = []
+    for code, kind in (pair.split(":") for pair in LEAD.split()):
+        name = code.replace("_", " ").capitalize()
+        fields.append({"field_code": code, "field_name": name, "field_type": kind})
+        fields[-1] |= {"is_custom_field": False, "options": None}
+    fields += [row for row in deal_fields.values() if row["is_custom_field"]]
+    for number, field in enumerate(fields, 1):
+        rows |= lead_field(number, field, sql(source.moment()))
+    return rows

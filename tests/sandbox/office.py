@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.sandbox.vocabulary import WORDS, Inventor, sql, words, z, z_ms
+from tests.sandbox.vocabulary import WORDS, Inventor, day, sql, words, z, z_ms
 
 if TYPE_CHECKING:
     from tests.sandbox.fields import Row
@@ -211,4 +211,91 @@ def stages(count: int, pipelines_count: int, source: Inventor) -> dict[int, Row]
             "add_time": z(added),
             "update_time": z(source.moment(since=added)),
         }
+    return rows
+
+
+GOALS = words("deals_won deals_progressed activities_completed activities_added deals_started")
+
+
+def goals(count: int, users: int, source: Inventor) -> dict[str, Row]:
+    """Goals, by a hexadecimal id; every third is no longer active."""
+    rows: dict[str, Row] = {}
+    for number in range(count):
+        key = f"{source.getrandbits(128):032x}"
+        kind = GOALS[number % len(GOALS)]
+        start = source.moment(700)
+        tracked: Row = {"target": 1 + source.below(500), "tracking_metric": "quantity"}
+        if number % 4 == 0:
+            tracked |= {"tracking_metric": "sum", "currency_id": 1}
+        params: Row = {"pipeline_id": sorted(source.sample(range(1, 5), 1 + source.below(3)))}
+        if kind.startswith("activities"):
+            params["activity_type_id"] = [1 + source.below(12)]
+        rows[key] = {
+            "id": key,
+            "owner_id": 1 + source.below(users),
+            "title": source.sentence(),
+            "type": {"name": kind, "params": params},
+            "assignee": {
+                "id": 1 + source.below(users),
+                "type": source.pick(("person", "company", "team")),
+            },
+            "interval": source.pick(words("weekly monthly quarterly yearly")),
+            "duration": {"start": day(start), "end": source.maybe(0.5, day(source.now))},
+            "expected_outcome": tracked,
+            "is_active": number % 3 != 2,
+            "report_ids": [f"{source.getrandbits(128):032x}"],
+        }
+    return rows
+
+
+def legacy_teams(count: int, users_count: int, source: Inventor) -> dict[int, Row]:
+    """Teams of the old kind, with their members; the flags are numbers."""
+    rows: dict[int, Row] = {}
+    for number in range(1, count + 1):
+        rows[number] = {
+            "id": number,
+            "name": f"Team {WORDS[number].title()}",
+            "description": source.maybe(0.5, source.sentence()),
+            "manager_id": 1 + source.below(users_count),
+            "users": sorted(source.sample(range(1, users_count + 1), source.below(6))),
+            "active_flag": int(number % 3 != 0),
+            "deleted_flag": 0,
+            "add_time": sql(source.moment()),
+            "created_by_user_id": 1,
+        }
+    return rows
+
+
+def lead_sources() -> dict[str, Row]:
+    """Where leads come from; nothing but names."""
+    names = (
+        *("Manually created", "Deal", "Web forms", "Prospector", "Leadbooster", "Live chat"),
+        *("Import", "Website visitors", "Workflow automation", "API"),
+    )
+    return {name: {"name": name} for name in names}
+
+
+def note_fields() -> dict[int, Row]:
+    """Definitions of the attributes of notes, in the shape of v1."""
+    rows: dict[int, Row] = {}
+    pins = [f"pinned_to_{kind}_flag:enum" for kind in words("lead deal organization person")]
+    for pair in (
+        *words("id:int content:text user_id:user deal_id:deal lead_id:lead person_id:people"),
+        *words("org_id:org add_time:date update_time:date"),
+        *pins,
+    ):
+        key, kind = pair.split(":")
+        number = len(rows) + 1
+        rows[number] = {
+            "id": number,
+            "key": key,
+            "name": key.replace("_", " ").capitalize(),
+            "field_type": kind,
+            "active_flag": True,
+            "edit_flag": key.startswith("pinned"),
+            "bulk_edit_allowed": True,
+            "mandatory_flag": key == "content",
+        }
+        if kind == "enum":
+            rows[number]["options"] = [{"id": 1, "label": "Yes"}, {"id": 0, "label": "No"}]
     return rows

@@ -19,12 +19,16 @@ from tests.sandbox.endpoints import (
     RETIRED,
     BadParameterError,
     Endpoint,
+    NotFoundError,
+    find,
     parse,
 )
 from tests.sandbox.lists import Lists, Options
-from tests.sandbox.server import Reply, Request, SandboxServer
+from tests.sandbox.server import Fault, Reply, Request, SandboxServer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.sandbox.company import Company
 
 WINDOW = 2.0
@@ -40,6 +44,19 @@ def error(
     """An error in Pipedrive's envelope."""
     body = {"success": False, "error": text, "error_info": info, "data": None}
     return Reply.json(status, body | {"additional_data": None}, headers)
+
+
+def refuse(status: int, *paths: str) -> Callable[[Request], Fault | None]:
+    """A `fault` that refuses lists, as for a plan or an account that does not have them.
+
+    Args:
+        status: Answered with, in Pipedrive's envelope.
+        paths: The lists, as `ENDPOINTS` has them: `{id}` stands for every parent.
+    """
+    body = {"success": False, "error": "Feature not available", "data": None}
+    return lambda request: (
+        Fault(status=status, body=body) if find(request.path)[0] in paths else None
+    )
 
 
 @dataclass
@@ -147,6 +164,10 @@ class PipedriveServer(SandboxServer):
         self._windows: dict[str, _Window] = {}
         self._changes = 0
 
+    def listed_as(self, path: str) -> str:
+        """The path as `ENDPOINTS` has it."""
+        return find(path)[0]
+
     def new_day(self) -> None:
         """Refill the daily budget."""
         with self._log_lock:
@@ -250,7 +271,7 @@ class PipedriveServer(SandboxServer):
             return error(429, "request over limit"), headers
 
     def _spend(self, request: Request, headers: dict[str, str]) -> Reply | None:
-        endpoint = ENDPOINTS.get(request.path)
+        endpoint = ENDPOINTS.get(find(request.path)[0])
         cost = ME_COST if request.path == ME else endpoint.cost if endpoint else 0
         refusal = None
         with self._log_lock:
@@ -268,7 +289,8 @@ class PipedriveServer(SandboxServer):
     # The API
 
     def _api(self, request: Request) -> Reply:
-        endpoint = ENDPOINTS.get(request.path)
+        path, parent = find(request.path)
+        endpoint = ENDPOINTS.get(path)
         if endpoint is None and request.path != ME:
             if RETIRED.fullmatch(request.path):
                 return error(self.retired_status, "Gone", "This endpoint was replaced by API v2")
@@ -277,12 +299,14 @@ class PipedriveServer(SandboxServer):
             return error(405, "Method not allowed")
         if endpoint is None:
             return self._me()
-        return self._list(request, endpoint)
+        return self._list(request, endpoint, parent)
 
-    def _list(self, request: Request, endpoint: Endpoint) -> Reply:
+    def _list(self, request: Request, endpoint: Endpoint, parent: str | None) -> Reply:
         try:
             given = parse(endpoint, request.query)
-            return Reply(200, self.lists.read(request.path, endpoint, given))
+            return Reply(200, self.lists.read(request.path, endpoint, given, parent))
+        except NotFoundError:
+            return error(404, f"{endpoint.parent} not found")
         except BadParameterError as problem:
             return error(400, "Bad request", f"Validation failed: {problem}")
 

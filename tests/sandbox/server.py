@@ -290,12 +290,13 @@ class SandboxServer:
             self.before_answer = None
 
     def stats(self) -> dict[str, Any]:
-        """Requests and tokens, in total and per path."""
+        """Requests and tokens, in total and per path; all parents of a kind are one path."""
         with self._log_lock:
             log = list(self.requests)
         paths: dict[str, dict[str, int]] = {}
         for request in log:
-            entry = paths.setdefault(request.path, {"requests": 0, "tokens": 0, "failed": 0})
+            path = self.listed_as(request.path)
+            entry = paths.setdefault(path, {"requests": 0, "tokens": 0, "failed": 0})
             entry["requests"] += 1
             entry["tokens"] += request.cost
             entry["failed"] += request.status >= 400 or request.status == 0
@@ -305,6 +306,10 @@ class SandboxServer:
             "max_in_flight": self.max_in_flight,
             "paths": dict(sorted(paths.items())),
         }
+
+    def listed_as(self, path: str) -> str:
+        """The name under which requests to a path are counted."""
+        return path
 
     def enter(self, request: Request) -> None:
         """Log a request that has arrived."""

@@ -35,6 +35,7 @@ class Store:
         self.tables: dict[str, dict[Key, Row]] = {}
         self._bytes: dict[tuple[str, frozenset[str]], dict[Key, bytes]] = {}
         self._views: dict[tuple[str, str], View] = {}
+        self._groups: dict[tuple[str, str], dict[str, list[Key]]] = {}
         self._order: dict[str, dict[Key, int]] = {}
         self._encoder = msgspec.json.Encoder()
 
@@ -69,6 +70,15 @@ class Store:
             self._views[table, attribute] = view
         return view
 
+    def group(self, table: str, attribute: str, value: Any) -> list[Key]:
+        """Keys of the rows whose attribute has this value, written in any way."""
+        groups = self._groups.get((table, attribute))
+        if groups is None:
+            groups = self._groups[table, attribute] = {}
+            for key, row in self.tables[table].items():
+                groups.setdefault(str(row[attribute]), []).append(key)
+        return groups.get(str(value), [])
+
     def touch(self, table: str, key: Key | None = None) -> None:
         """Forget what was derived from a row; without a key, from the whole table."""
         for (name, _), cache in self._bytes.items():
@@ -79,6 +89,8 @@ class Store:
                     cache.pop(key, None)
         for entry in [entry for entry in self._views if entry[0] == table]:
             del self._views[entry]
+        for entry in [entry for entry in self._groups if entry[0] == table]:
+            del self._groups[entry]
 
     def touch_bytes(self, table: str, key: Key) -> None:
         """Forget a row's encoding only: for changes that no sort order depends on."""

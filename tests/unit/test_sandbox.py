@@ -15,20 +15,29 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.sandbox import Company, Fault, OAuthApp, PendoServer, PipedriveServer, Request
-from tests.sandbox.company import TABLES
+from tests.sandbox import Company, Fault, OAuthApp, PendoServer, PipedriveServer, Request, refuse
+from tests.sandbox.changes import add_attribute, change_type, clear_out
 from tests.sandbox.endpoints import ENDPOINTS
-from tests.sandbox.fields import CUSTOM_TYPES
+from tests.sandbox.fields import CUSTOM_TYPES, of_code
 from tests.sandbox.pendo import LISTS, OF_APPS
+from tests.sandbox.relations import LONG_HISTORY
 from tests.sandbox.sales import DEAL_OPTIONAL
+from tests.sandbox.tables import ALL_TABLES
 from tests.sandbox.usage import DEFAULT_APP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import ItemsView, Iterator, Mapping
 
 Row = dict[str, Any]
-V2 = [path for path in ENDPOINTS if path.startswith("/api/v2") and not path.endswith("/products")]
+V2 = [
+    path
+    for path, endpoint in ENDPOINTS.items()
+    if endpoint.paging == "cursor" and not endpoint.parent and not endpoint.required
+]
+CHILDREN = [path for path, endpoint in ENDPOINTS.items() if endpoint.parent]
 ALL_STATUSES = "open,won,lost,deleted"
+ALL_PROJECTS = "open,completed,canceled,deleted"
+FOLDERS = ("inbox", "drafts", "sent", "archive")
 
 
 class Answer:
@@ -93,7 +102,13 @@ def walk_offset(server: PipedriveServer, path: str, **params: Any) -> list[Row]:
         answer = get(server, path, **params)
         assert answer.status == 200, answer.body
         rows += answer.json["data"] or []
-        block = answer.json["additional_data"]
+        block = answer.json.get("additional_data")
+        if block is None:
+            # Without a paging block, a page that is not full is the last one.
+            if len(answer.json["data"] or []) < params["limit"]:
+                return rows
+            params["start"] += params["limit"]
+            continue
         block = block.get("pagination", block)
         if not block["more_items_in_collection"]:
             return rows
@@ -220,29 +235,41 @@ def test_deleted_deals_are_gone_after_thirty_days(company: Company) -> None:
     assert all(row["deal_id"] != 2 for row in company.tables["deal_products"].values())
 
 
-@pytest.mark.parametrize("table", sorted(TABLES))
+@pytest.mark.parametrize("table", sorted(ALL_TABLES))
 def test_every_table_takes_new_rows_and_edits(company: Company, table: str) -> None:
+    info = ALL_TABLES[table]
     row = company.add(table)
-    key = row[TABLES[table].key]
-    assert company.tables[table][key] is row
+    key = next(key for key, each in company.tables[table].items() if each is row)
+    assert not info.key or row[info.key] == key
     company.edit(table, key, brand_new_attribute=1)
-    updated = TABLES[table].updated
-    if updated:
-        assert row[updated] == company.stamp(table)
+    if info.updated:
+        assert row[info.updated] == company.stamp(table)
     prefix = "pendo_" if table in LISTS.values() else "pipedrive_"
-    assert row in company.rows(prefix + table)
+    assert any(kept(table, each) >= kept(table, row) for each in company.rows(prefix + table))
     company.delete(table, key)
-    assert (key in company.tables[table]) == (table == "deals")
+    assert (key in company.tables[table]) == (table in {"deals", "projects"})
+
+
+def kept(table: str, row: Row) -> ItemsView[str, Any]:
+    """The attributes that the API returns as the company keeps them."""
+    longer = {
+        "deal_participants": {"person_id", "added_by_user_id"},
+        "organization_relationships": {"rel_owner_org_id", "rel_linked_org_id"},
+    }
+    return {name: row[name] for name in row if name not in longer.get(table, ())}.items()
 
 
 # Pipedrive, completeness
 
 
 def test_every_list_answers(server: PipedriveServer) -> None:
-    assert len(ENDPOINTS) == 25
+    assert len(ENDPOINTS) == 53
     for path, endpoint in ENDPOINTS.items():
-        params = {"deal_ids": "1,2,3"} if "deal_ids" in endpoint.params else {}
-        answer = get(server, path, **params)
+        params: Row = dict.fromkeys(endpoint.required, 1)
+        if "folder" in params:
+            params["folder"] = "inbox"
+        parents = server.company.tables[endpoint.parent] if endpoint.parent else [""]
+        answer = get(server, path.replace("{id}", str(next(iter(parents)))), **params)
         assert answer.status == 200, path
         assert answer.json["success"] is True
         assert answer.headers["content-type"].startswith("application/json")
@@ -258,11 +285,11 @@ def test_cursor_walks_are_complete(still: PipedriveServer, path: str, limit: int
     if endpoint.optional:
         params["include_fields"] = ",".join(endpoint.optional)
     if "status" in endpoint.params:
-        params["status"] = ALL_STATUSES
-    rows = still.company.rows(f"pipedrive_{endpoint.table}")
+        params["status"] = ALL_PROJECTS if endpoint.table == "projects" else ALL_STATUSES
+    rows = still.company.tables[endpoint.table].values()
     wanted = by_id(
         [row for row in rows if endpoint.keep is None or endpoint.keep(row)],
-        TABLES[endpoint.table].key,
+        ALL_TABLES[endpoint.table].key,
     )
     orders: list[Row] = [{}]
     if "sort_by" in endpoint.params:
@@ -273,7 +300,7 @@ def test_cursor_walks_are_complete(still: PipedriveServer, path: str, limit: int
         ]
     for order in orders if limit == 500 else orders[:5]:
         found = walk(still, path, **params, **order)
-        assert by_id(found, TABLES[endpoint.table].key) == wanted
+        assert by_id(found, ALL_TABLES[endpoint.table].key) == wanted
         if order:
             name, down = order["sort_by"], order["sort_direction"] == "desc"
             values = [(row[name] is not None, row[name] or 0) for row in found]
@@ -360,6 +387,195 @@ def test_leads_carry_v1_custom_fields(server: PipedriveServer) -> None:
     money = [(row, name) for row in rows for name in row if codes.get(name) == "monetary"]
     assert all(isinstance(row[name], float) and row[f"{name}_currency"] for row, name in money)
     assert all("custom_fields" not in row for row in rows)
+
+
+# Pipedrive, what belongs to other rows
+
+
+@pytest.mark.parametrize("path", CHILDREN)
+def test_children_of_all_parents_are_complete(still: PipedriveServer, path: str) -> None:
+    company, endpoint = still.company, ENDPOINTS[path]
+    found: list[Row] = []
+    for parent in company.tables[endpoint.parent]:
+        url, params = path.replace("{id}", str(parent)), dict.fromkeys(endpoint.required, parent)
+        if endpoint.paging == "cursor":
+            rows = walk(still, url, limit=2, **params)
+        elif endpoint.paging == "object":
+            rows = [get(still, url).json["data"]]
+        elif endpoint.table == "deal_flow":
+            flow = walk_offset(still, url, limit=90, items="dealChange", all_changes=1)
+            rows = [row["data"] for row in flow]
+        elif endpoint.paging:
+            rows = walk_offset(still, url, limit=2)
+        else:
+            rows = get(still, url, **params).json["data"] or []
+        assert not any(set(endpoint.hidden) & set(row) for row in rows)
+        found += [row | dict.fromkeys(endpoint.hidden, parent) for row in rows]
+    assert found
+    wanted = company.rows(f"pipedrive_{endpoint.table}")
+    assert texts(found) == texts(wanted)
+
+
+def texts(rows: list[Row]) -> list[str]:
+    return sorted(json.dumps(row, sort_keys=True) for row in rows)
+
+
+@pytest.mark.parametrize("path", CHILDREN)
+@pytest.mark.parametrize("parent", ["987654", "nobody"])
+def test_unknown_parents(still: PipedriveServer, path: str, parent: str) -> None:
+    params = dict.fromkeys(ENDPOINTS[path].required, 987654)
+    answer = get(still, path.replace("{id}", parent), **params)
+    assert answer.status == 404
+    assert answer.json["success"] is False
+    assert answer.headers["content-type"].startswith("application/json")
+
+
+@pytest.mark.parametrize("name", ["installments", "products"])
+def test_every_form_of_a_list_of_deals(still: PipedriveServer, name: str) -> None:
+    rows = still.company.rows(f"pipedrive_deal_{name}")
+    deals = sorted({row["deal_id"] for row in rows})[:100]
+    wanted = by_id([row for row in rows if row["deal_id"] in deals])
+    path = f"/api/v2/deals/{name}"
+    forms: list[Row] = [{"deal_ids": ",".join(map(str, deals))}]
+    forms += [{"deal_ids": deals}, {"deal_ids[]": deals}]
+    for params in forms:
+        assert by_id(walk(still, path, limit=9, **params)) == wanted
+    down = walk(still, path, deal_ids=deals, sort_by="deal_id", sort_direction="desc")
+    assert [row["deal_id"] for row in down] == sorted(
+        (row["deal_id"] for row in down), reverse=True
+    )
+
+
+def test_flow_of_a_deal(server: PipedriveServer) -> None:
+    company = server.company
+    histories = Counter(row["item_id"] for row in company.tables["deal_flow"].values())
+    (deal, count), *others = histories.most_common()
+    assert count == LONG_HISTORY > 500
+    assert all(2 <= other <= 30 for _, other in others)
+    path = f"/v1/deals/{deal}/flow"
+    changes = walk_offset(server, path, limit=500, items="dealChange", all_changes=1)
+    assert len(changes) == LONG_HISTORY
+    assert {row["object"] for row in changes} == {"dealChange"}
+    times = [row["timestamp"] for row in changes]
+    assert times == sorted(times, reverse=True)
+    values = [row["data"][name] for row in changes for name in ("old_value", "new_value")]
+    assert {type(value) for value in values} >= {int, float, str, list, dict, type(None)}
+    few = walk_offset(server, path, limit=500, items="dealChange")
+    assert 0 < len(few) < len(changes)
+    assert few == [row for row in changes if len(row["data"]["field_key"]) < 40]
+    note = company.add("notes", deal_id=deal)
+    company.add("files", deal_id=deal)
+    mixed = walk_offset(server, path, limit=500, all_changes=1)
+    assert {row["object"] for row in mixed} >= {"dealChange", "note", "file"}
+    assert next(row["data"]["id"] for row in mixed if row["object"] == "note") == note["id"]
+
+
+def test_edits_of_deals_are_in_their_flow(server: PipedriveServer) -> None:
+    company = server.company
+    deal = company.tables["deals"][1]
+    before, code = deal["title"], "f" * 40
+    company.edit("deals", 1, title="Other", custom_fields=deal["custom_fields"] | {code: 17})
+    rows = get(server, "/v1/deals/1/flow", all_changes=1, items="dealChange").json["data"]
+    changes = {row["data"]["field_key"]: row["data"] for row in rows[:2]}
+    assert (changes["title"]["old_value"], changes["title"]["new_value"]) == (before, "Other")
+    assert (changes[code]["old_value"], changes[code]["new_value"]) == (None, 17)
+    assert changes["title"]["log_time"] == deal["update_time"][:19].replace("T", " ")
+    count = len(company.tables["deal_flow"])
+    company.edit("deals", 1, title="Other")
+    assert len(company.tables["deal_flow"]) == count
+
+
+def test_relationships_look_different_from_both_ends(server: PipedriveServer) -> None:
+    company = server.company
+    tie = company.add(
+        "organization_relationships", type="parent", rel_owner_org_id=3, rel_linked_org_id=5
+    )
+    path = "/v1/organizationRelationships"
+    seen = {org: by_id(get(server, path, org_id=org).json["data"])[tie["id"]] for org in (3, 5)}
+    assert seen[3]["calculated_type"] == "daughter"
+    assert seen[5]["calculated_type"] == "parent"
+    assert seen[3]["calculated_related_org_id"] == 5
+    assert seen[5]["related_organization_name"] == company.tables["organizations"][3]["name"]
+    assert seen[3]["rel_owner_org_id"] == seen[5]["rel_owner_org_id"]
+    assert seen[3]["rel_owner_org_id"]["value"] == 3
+
+
+# Pipedrive, other lists
+
+
+def test_only_active_goals_unless_asked(still: PipedriveServer) -> None:
+    path = "/v1/goals/find"
+    active = get(still, path).json["data"]["goals"]
+    rest = get(still, path, is_active="false").json["data"]["goals"]
+    assert active == get(still, path, is_active="true").json["data"]["goals"]
+    assert {row["is_active"] for row in active} == {True}
+    assert {row["is_active"] for row in rest} == {False}
+    assert by_id(active + rest) == still.company.tables["goals"]
+    won = get(still, path, **{"type.name": "deals_won"}).json["data"]["goals"]
+    assert {row["type"]["name"] for row in won} == {"deals_won"}
+
+
+def test_mail_folders(still: PipedriveServer) -> None:
+    path = "/v1/mailbox/mailThreads"
+    found = []
+    for folder in FOLDERS:
+        rows = walk_offset(still, path, folder=folder, limit=3)
+        assert "additional_data" not in get(still, path, folder=folder).json
+        times = [row["last_message_timestamp"] for row in rows]
+        assert times == sorted(times, reverse=True)
+        found += [row | {"folder": folder} for row in rows]
+    assert texts(found) == texts(still.company.rows("pipedrive_mail_threads"))
+    assert len({row["id"] for row in found}) < len(found), "no thread is in two folders"
+
+
+def test_projects(still: PipedriveServer) -> None:
+    company = still.company
+    main = walk(still, "/api/v2/projects", limit=5)
+    archived = walk(still, "/api/v2/projects/archived", limit=5)
+    assert main
+    assert archived
+    assert by_id(main + archived) == by_id(company.rows("pipedrive_projects"))
+    gone = walk(still, "/api/v2/projects", status="deleted")
+    gone += walk(still, "/api/v2/projects/archived", status="deleted")
+    assert gone
+    assert by_id(main + archived + gone) == company.tables["projects"]
+    deal = next(row["deal_ids"][0] for row in main if row["deal_ids"])
+    mine = walk(still, "/api/v2/projects", deal_id=deal)
+    assert mine == [row for row in main if deal in row["deal_ids"]]
+    fields = by_id(walk(still, "/api/v2/projectFields", limit=10), "field_code")
+    custom = {code: row for code, row in fields.items() if row["is_custom_field"]}
+    assert {row["field_type"] for row in custom.values()} == set(CUSTOM_TYPES)
+    assert {code for row in main + archived for code in row["custom_fields"]} <= set(custom)
+    boards = get(still, "/api/v2/boards").json
+    assert boards["additional_data"] is None
+    assert by_id(boards["data"]) == company.tables["project_boards"]
+    parts = walk(still, "/api/v2/tasks", is_done="true", parent_task_id="null")
+    assert {(row["is_done"], row["parent_task_id"]) for row in parts} == {(True, None)}
+
+
+def test_small_v1_lists(still: PipedriveServer) -> None:
+    company = still.company
+    names = {row["name"] for row in get(still, "/v1/leadSources").json["data"]}
+    assert {row["source_name"] for row in company.tables["leads"].values()} <= names
+    teams = get(still, "/v1/legacyTeams", order_by="name").json["data"]
+    assert by_id(teams) == company.tables["legacy_teams"]
+    assert [row["name"] for row in teams] == sorted(row["name"] for row in teams)
+    assert not any(
+        "users" in row for row in get(still, "/v1/legacyTeams", skip_users=1).json["data"]
+    )
+    assert by_id(walk_offset(still, "/v1/callLogs", limit=7)) == company.tables["call_logs"]
+    assert get(still, "/v1/callLogs").json["additional_data"]["pagination"]["limit"] == 50
+    assert by_id(get(still, "/v1/noteFields").json["data"]) == company.tables["note_fields"]
+
+
+def test_lead_fields_are_those_of_deals(still: PipedriveServer) -> None:
+    rows = by_id(walk_offset(still, "/v1/leadFields", limit=100), "key")
+    assert len(rows) > 200
+    assert {row["id"] for row in rows.values() if row["is_subfield"]} == {None}
+    leads = still.company.tables["leads"].values()
+    assert {name for row in leads for name in row} - {"id", "brand_new_attribute"} <= set(rows)
+    fields = still.company.tables["deal_fields"].values()
+    assert {row["field_code"] for row in fields if row["is_custom_field"]} <= set(rows)
 
 
 # Pipedrive, time filters
@@ -454,6 +670,26 @@ def test_wrong_times_are_refused(still: PipedriveServer, moment: str) -> None:
         ("/v1/files", {"updated_since": "2025-01-01T00:00:00Z"}),
         ("/v1/notes", {"start": -1}),
         ("/v1/users", {"limit": 100}),
+        ("/v1/callLogs", {"limit": 51}),
+        ("/v1/deals/1/flow", {"items": "weather"}),
+        ("/v1/mailbox/mailThreads", {}),
+        ("/v1/mailbox/mailThreads", {"folder": "spam"}),
+        ("/v1/mailbox/mailThreads/1/mailMessages", {"limit": 100}),
+        ("/v1/goals/find", {"is_active": "all"}),
+        ("/v1/noteFields", {"start": 0}),
+        ("/v1/leadSources", {"limit": 10}),
+        ("/v1/organizationRelationships", {}),
+        ("/api/v2/deals/installments", {}),
+        ("/api/v2/deals/installments", {"deal_ids": "1", "sort_by": "amount"}),
+        ("/api/v2/deals/installments", {"deal_ids": list(range(1, 102))}),
+        ("/api/v2/deals/1/followers", {"sort_by": "add_time"}),
+        ("/api/v2/projects", {"updated_since": "2025-01-01T00:00:00Z"}),
+        ("/api/v2/projects", {"status": "won"}),
+        ("/api/v2/projects/archived", {"deal_id": 1}),
+        ("/api/v2/projectFields", {"include_fields": "ui_visibility"}),
+        ("/api/v2/boards", {"limit": 10}),
+        ("/api/v2/phases", {}),
+        ("/api/v2/tasks", {"limit": 501}),
     ],
 )
 def test_refused_requests(still: PipedriveServer, path: str, params: Row) -> None:
@@ -668,6 +904,19 @@ def test_daily_budget(company: Company) -> None:
 # Faults and the log
 
 
+@pytest.mark.parametrize("status", [402, 403, 404, 410, 415])
+def test_lists_that_a_plan_does_not_have(server: PipedriveServer, status: int) -> None:
+    server.fault = refuse(status, "/api/v2/projects", "/api/v2/products/{id}/variations")
+    for path in ("/api/v2/projects", "/api/v2/products/1/variations"):
+        answer = get(server, path)
+        assert (answer.status, answer.json["success"]) == (status, False)
+    assert get(server, "/api/v2/projects/archived").status == 200
+    assert get(server, "/api/v2/products/1/followers").status == 200
+    assert server.tokens == 20
+    counted = server.stats()["paths"]["/api/v2/products/{id}/variations"]
+    assert counted == {"requests": 1, "tokens": 0, "failed": 1}
+
+
 @pytest.mark.parametrize("status", [402, 403, 500, 502, 503, 504])
 def test_fault_status(server: PipedriveServer, status: int) -> None:
     server.fault = lambda _: Fault(status=status, body={"x": 1}, headers={"Retry-After": "3"})
@@ -762,6 +1011,271 @@ def test_new_and_renamed_fields(server: PipedriveServer) -> None:
     rows = by_id(walk(server, "/api/v2/dealFields", limit=50), "field_code")
     assert rows[field["field_code"]]["field_name"] == "Climate"
     assert list(rows)[-1] == field["field_code"]
+
+
+# Pipedrive, deletes and drift
+
+
+@pytest.mark.parametrize(
+    ("table", "path", "child", "link"),
+    [
+        ("persons", "/api/v2/persons/{id}/followers", "person_followers", "person_id"),
+        ("organizations", "/api/v2/organizations/{id}/followers", "organization_followers", ""),
+        ("products", "/api/v2/products/{id}/variations", "product_variations", "product_id"),
+        ("notes", "/v1/notes/{id}/comments", "note_comments", "object_id"),
+        ("mail_threads", "/v1/mailbox/mailThreads/{id}/mailMessages", "mail_messages", ""),
+        ("roles", "/v1/roles/{id}/assignments", "role_assignments", "role_id"),
+    ],
+)
+def test_what_belongs_to_a_deleted_row_vanishes(
+    server: PipedriveServer, table: str, path: str, child: str, link: str
+) -> None:
+    company = server.company
+    link = link or ENDPOINTS[path].links[0]
+    value = next(iter(company.tables[child].values()))[link]
+    url = path.replace("{id}", str(value))
+    assert get(server, url).json["data"]
+    company.delete(table, int(value))
+    assert get(server, url).status == 404
+    assert all(row[link] != value for row in company.tables[child].values())
+
+
+def test_flow_of_a_deleted_deal(server: PipedriveServer) -> None:
+    company = server.company
+    deal = next(iter(company.tables["deal_flow"].values()))["item_id"]
+    company.delete("deals", deal)
+    newest = get(server, f"/v1/deals/{deal}/flow", limit=1).json["data"][0]["data"]
+    assert (newest["field_key"], newest["new_value"]) == ("status", "deleted")
+    company.tick(31 * 86400)
+    assert get(server, f"/v1/deals/{deal}/flow").status == 404
+    assert all(row["item_id"] != deal for row in company.tables["deal_flow"].values())
+
+
+def test_deleted_projects_are_gone_after_thirty_days(company: Company) -> None:
+    task = next(iter(company.tables["tasks"].values()))
+    key = task["project_id"]
+    company.delete("projects", key)
+    assert key not in by_id(company.rows("pipedrive_projects"))
+    assert company.tables["projects"][key]["update_time"] == company.stamp("projects")
+    company.tick(31 * 86400)
+    assert key not in company.tables["projects"]
+    assert task["id"] not in company.tables["tasks"]
+
+
+def test_merged_organizations(server: PipedriveServer) -> None:
+    company = server.company
+    tables, gone, kept = company.tables, 2, 3
+    company.edit("persons", 1, org_id=gone)
+    lead = company.edit("leads", next(iter(tables["leads"])), organization_id=gone)
+    for org, user in ((gone, 1), (kept, 1), (gone, 39)):
+        company.add("organization_followers", organization_id=org, user_id=user)
+    company.add("organization_relationships", rel_owner_org_id=gone, rel_linked_org_id=kept)
+    tie = company.add("organization_relationships", rel_owner_org_id=gone, rel_linked_org_id=9)
+    people = tables["organizations"][kept]["people_count"]
+    moved = {key for key, row in tables["persons"].items() if row["org_id"] == gone}
+    since = company.merge("organizations", gone, kept)["update_time"]
+    changed = by_id(walk(server, "/api/v2/organizations", limit=500, updated_since=since))
+    assert kept in changed
+    assert gone not in by_id(walk(server, "/api/v2/organizations", limit=500))
+    assert get(server, f"/api/v2/organizations/{gone}/followers").status == 404
+    users = [row["user_id"] for row in walk(server, f"/api/v2/organizations/{kept}/followers")]
+    assert {1, 39} <= set(users)
+    assert len(users) == len(set(users))
+    assert tables["organizations"][kept]["people_count"] == people + len(moved)
+    persons = by_id(walk(server, "/api/v2/persons", updated_since=since, limit=500))
+    assert set(persons) == moved
+    assert lead["organization_id"] == kept
+    ties = by_id(get(server, "/v1/organizationRelationships", org_id=kept).json["data"])
+    assert tie["id"] in ties
+    assert all(row["calculated_related_org_id"] != kept for row in ties.values())
+    for table in ("persons", "deals", "notes", "activities", "files"):
+        assert all(row["org_id"] != gone for row in tables[table].values())
+
+
+def test_merged_persons(server: PipedriveServer) -> None:
+    company = server.company
+    tables, gone, kept = company.tables, 4, 7
+    company.edit("deals", 1, person_id=gone)
+    company.edit("activities", 2, participants=[{"person_id": gone, "primary": True}])
+    for deal, person in ((1, gone), (1, kept), (3, gone)):
+        company.add("deal_participants", deal_id=deal, person_id=person)
+    company.edit("projects", 1, person_ids=[gone, kept])
+    company.merge("persons", gone, kept)
+    assert gone not in by_id(walk(server, "/api/v2/persons", limit=500))
+    assert tables["deals"][1]["person_id"] == kept
+    assert tables["activities"][2]["participants"] == [{"person_id": kept, "primary": True}]
+    assert tables["projects"][1]["person_ids"] == [kept]
+    for deal in (1, 3):
+        rows = walk_offset(server, f"/v1/deals/{deal}/participants", limit=10)
+        people = Counter(row["person_id"]["value"] for row in rows)
+        assert (people[gone], people[kept]) == (0, 1)
+    assert tables["persons"][kept]["update_time"] == tables["deals"][1]["update_time"]
+
+
+def test_converted_lead(server: PipedriveServer) -> None:
+    company = server.company
+    key, lead = max(company.tables["leads"].items(), key=lambda item: len(item[1]))
+    codes = {name[:40] for name in lead if len(name) >= 40}
+    assert codes
+    deal = company.convert_lead(key)
+    since = company.stamp("deals")
+    leads = walk_offset(server, "/v1/leads", limit=500)
+    leads += walk_offset(server, "/v1/leads/archived", limit=500)
+    assert key not in by_id(leads)
+    params = {"updated_since": since, "include_fields": "source_lead_id"}
+    found = get(server, "/api/v2/deals", **params).json["data"]
+    assert [(row["id"], row["source_lead_id"]) for row in found] == [(deal["id"], key)]
+    assert set(found[0]["custom_fields"]) == codes
+    assert found[0]["title"] == lead["title"]
+
+
+def test_removed_links(server: PipedriveServer) -> None:
+    company = server.company
+    tables = company.tables
+    follower = next(iter(tables["deal_followers"].values()))
+    deal, user = follower["deal_id"], follower["user_id"]
+    company.remove_follower("deal", deal, user)
+    assert user not in by_id(walk(server, f"/api/v2/deals/{deal}/followers"), "user_id")
+    assert tables["deals"][deal]["update_time"] == company.stamp("deals")
+    company.children_move_parents = False
+    participant = next(iter(tables["deal_participants"].values()))
+    deal, person = participant["deal_id"], participant["person_id"]
+    before = tables["deals"][deal]["update_time"]
+    company.remove_participant(deal, person)
+    rows = walk_offset(server, f"/v1/deals/{deal}/participants", limit=10)
+    assert person not in {row["person_id"]["value"] for row in rows}
+    assert tables["deals"][deal]["update_time"] == before
+    with pytest.raises(KeyError):
+        company.remove_participant(deal, person)
+    company.remove_role_assignment(2, 1)
+    rows = walk_offset(server, "/v1/roles/2/assignments", limit=10)
+    assert 1 not in by_id(rows, "user_id")
+
+
+def test_moved_mail_thread(server: PipedriveServer) -> None:
+    company = server.company
+    threads = company.tables["mail_threads"].values()
+    thread = next(row for row in threads if row["folders"] == ["inbox", "sent"])
+    company.move_mail_thread(thread["id"], "archive", "sent")
+    assert thread["update_time"] == company.stamp("mail_threads")
+    assert (thread["archived_flag"], thread["has_sent_flag"]) == (1, 1)
+    for folder in FOLDERS:
+        listed = by_id(walk_offset(server, "/v1/mailbox/mailThreads", folder=folder, limit=50))
+        assert (thread["id"] in listed) == (folder in {"archive", "sent"})
+
+
+def test_clearing_out(company: Company) -> None:
+    before = {table: set(rows) for table, rows in company.tables.items()}
+    gone = clear_out(company)
+    for table in ("persons", "organizations", "activities", "products", "leads", "notes"):
+        assert before[table] - set(company.tables[table]) == gone[table]
+    for table in ("deals", "projects"):
+        assert {company.tables[table][key]["status"] for key in gone[table]} == {"deleted"}
+    assert len(gone["persons"]) == len(gone["organizations"]) == len(gone["leads"]) == 2
+    twin = Company(scale=0.05)
+    assert clear_out(twin) == gone
+    assert twin.tables == company.tables
+    assert clear_out(company, 2) != gone
+
+
+@pytest.mark.parametrize("field_type", CUSTOM_TYPES)
+def test_new_custom_field_with_values(server: PipedriveServer, field_type: str) -> None:
+    company = server.company
+    since = company.tick().strftime("%Y-%m-%dT%H:%M:%SZ")
+    code = company.add_custom_field("deal", field_type, "Mood", filled=2)["field_code"]
+    for path in ("/api/v2/deals", "/api/v2/deals/archived"):
+        rows = walk(server, path, updated_since=since)
+        assert len(rows) == 2
+        assert all(row["custom_fields"][code] is not None for row in rows)
+    leads = walk_offset(server, "/v1/leads", limit=500)
+    leads += walk_offset(server, "/v1/leads/archived", limit=500)
+    filled = [row for row in leads if code in row]
+    assert Counter(row["is_archived"] for row in filled) == {False: 2, True: 2}
+    assert {row["update_time"] for row in filled} == {company.stamp("leads")}
+    assert all(isinstance(row[code], (str, int, float)) for row in filled)
+    listed = by_id(walk_offset(server, "/v1/leadFields", limit=500), "key")
+    assert {name for row in filled for name in of_code(row, code)} <= set(listed)
+    assert listed[code]["name"] == "Mood"
+
+
+@pytest.mark.parametrize("entity", ["person", "organization", "product", "project"])
+def test_custom_fields_come_and_go(server: PipedriveServer, entity: str) -> None:
+    company, path = server.company, f"/api/v2/{entity}s"
+    code = company.add_custom_field(entity, "monetary", "Budget", filled=3)["field_code"]
+    rows = walk(server, path, limit=500)
+    filled = [row for row in rows if code in row["custom_fields"]]
+    assert len(filled) == 3
+    assert {row["update_time"] for row in filled} == {company.stamp(f"{entity}s")}
+    company.delete_custom_field(entity, code)
+    rows = walk(server, path, limit=500)
+    assert not any(code in row["custom_fields"] for row in rows)
+    assert code not in by_id(walk(server, f"/api/v2/{entity}Fields", limit=500), "field_code")
+
+
+def test_deleted_custom_field_of_deals(server: PipedriveServer) -> None:
+    company = server.company
+    fields = company.tables["deal_fields"].values()
+    kinds = {row["field_code"]: row["field_type"] for row in fields if row["is_custom_field"]}
+    code = next(code for code, kind in kinds.items() if kind == "address")
+
+    def deals() -> list[Row]:
+        paths = ("/api/v2/deals", "/api/v2/deals/archived")
+        return [row for path in paths for row in walk(server, path, limit=500)]
+
+    before = deals()
+    assert any(code in row["custom_fields"] for row in before)
+    company.delete_custom_field("deal", code)
+    for row in before:
+        row["custom_fields"].pop(code, None)
+    assert deals() == before
+    for path in ("/v1/leads", "/v1/leads/archived", "/v1/leadFields"):
+        assert code not in json.dumps(walk_offset(server, path, limit=500))
+
+
+def test_changed_options(server: PipedriveServer) -> None:
+    company = server.company
+    fields = company.tables["deal_fields"]
+    code, option = next(
+        (code, value)
+        for row in company.tables["deals"].values()
+        for code, value in row["custom_fields"].items()
+        if fields[code]["field_type"] == "enum" and value is not None
+    )
+
+    def defined() -> tuple[Row, Row]:
+        of_deals = by_id(walk(server, "/api/v2/dealFields", limit=500), "field_code")
+        return of_deals[code], by_id(walk_offset(server, "/v1/leadFields", limit=500), "key")[code]
+
+    company.rename_custom_field("deal", code, "New name")
+    company.rename_field_option("deal", code, option, "New label")
+    deal_field, lead_field = defined()
+    assert deal_field["field_name"] == lead_field["name"] == "New name"
+    for options in (deal_field["options"], lead_field["options"]):
+        assert by_id(options)[option]["label"] == "New label"
+    company.remove_field_option("deal", code, option)
+    deal_field, lead_field = defined()
+    for options in (deal_field["options"], lead_field["options"]):
+        assert len(options) == 4
+        assert option not in by_id(options)
+    assert lead_field["options_deleted"] == [{"id": option, "label": "New label"}]
+    deals = company.tables["deals"].values()
+    assert any(row["custom_fields"].get(code) == option for row in deals)
+
+
+def test_unknown_attributes_and_other_types(server: PipedriveServer) -> None:
+    company = server.company
+    since = company.tick().strftime("%Y-%m-%dT%H:%M:%SZ")
+    first = add_attribute(company, "persons", "mood", {"level": 3}, 4)
+    second = change_type(company, "persons", "first_name", lambda value: [value], 2)
+    assert (len(first), len(second)) == (4, 2)
+    rows = by_id(walk(server, "/api/v2/persons", limit=500))
+    assert {key for key, row in rows.items() if row.get("mood") == {"level": 3}} == set(first)
+    assert {key for key, row in rows.items() if isinstance(row["first_name"], list)} == set(second)
+    changed = by_id(walk(server, "/api/v2/persons", updated_since=since, limit=500))
+    assert set(changed) == {*first, *second}
+    twin = Company(scale=0.05)
+    twin.tick()
+    assert add_attribute(twin, "persons", "mood", {"level": 3}, 4) == first
 
 
 # Pendo
