@@ -76,7 +76,6 @@ class PermissionSetAssignments(ChildStream, OffsetStream):
     parent_stream_type = PermissionSets
     parent_key = "permission_set_id"
     selected_by_default = True  # There are few permission sets.
-    tells_more = False
 
 
 class Roles(ParentStream, OffsetStream):

@@ -253,6 +253,8 @@ def offset_pages(client: Client, listed: OffsetList, allowance: Allowance) -> It
                 start = max(0, start - limit + 1)
                 overlaps = start > 0
                 break
+            # Before the rows are given away: whoever has them changes them.
+            stamps = {identity(row): _stamp(row) for row in rows}
             fresh = [row for row in rows if known.get(identity(row), _NEVER) != _stamp(row)]
             yield dataclasses.replace(answer, rows=fresh)
             read_pages += 1
@@ -264,7 +266,7 @@ def offset_pages(client: Client, listed: OffsetList, allowance: Allowance) -> It
                 if answer.more is None:
                     return  # A list without pages that happens to be as long as one.
                 raise StreamFailed(_REPEATS.format(request=listed.request))
-            seen.appendleft({identity(row): _stamp(row) for row in rows})
+            seen.appendleft(stamps)
             # A page of one row cannot overlap the next one and yet lead on.
             overlaps = len(rows) > 1
             start += len(rows) - overlaps
