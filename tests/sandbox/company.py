@@ -54,7 +54,8 @@ class Company(Store):
     (`tick_per_edit`) and stamps the rows that it changes.
 
     Attributes:
-        tables: Rows by table and key, in the shape in which the API returns them.
+        tables: Rows by table and key, in the shape in which the API returns them; children with the
+            id of their parent, participants and relationships without what v1 puts around them.
         accounts: Pendo account id (a web domain) -> id of the Pipedrive organization.
         deal_items: Deal id -> ids of its line items.
         items_move_deals: Whether a change of a line item counts as a change of its deal, which the
@@ -779,19 +780,17 @@ class Company(Store):
         with self.lock:
             row = self.edit(f"{entity}_fields", code, **changes)
             if entity == "deal" and code in self.tables["lead_fields"]:
-                old, new = self.tables["lead_fields"][code], fields.v1_options(row)
-                left = {option["id"] for option in new or ()}
-                lost = [option for option in old["options"] or () if option["id"] not in left]
-                self._edit(
-                    "lead_fields",
-                    code,
-                    {
-                        "name": row["field_name"],
-                        "options": new,
-                        "options_deleted": old["options_deleted"] + lost,
-                    },
-                )
+                self._redefine_lead_field(code, row)
             return row
+
+    def _redefine_lead_field(self, code: str, field: Row) -> None:
+        before = self.tables["lead_fields"][code]
+        left = {option["id"] for option in field["options"] or ()}
+        lost = [option for option in before["options"] or () if option["id"] not in left]
+        after = fields.lead_field(before["id"], field, before["add_time"])
+        after[code]["options_deleted"] = before["options_deleted"] + lost
+        for key, row in after.items():
+            self._edit("lead_fields", key, row | {"update_time": self.stamp("lead_fields")})
 
     def delete_custom_field(self, entity: str, code: str) -> None:
         """Delete a field: its values vanish from all rows, which do not count as changed."""
@@ -802,10 +801,13 @@ class Company(Store):
                 for key in fields.of_code(self.tables["lead_fields"], code):
                     self._remove("lead_fields", key)
             for table in fields.RECORDS[entity]:
-                for row in self.tables[table].values():
+                # New rows are made after the first one, which must not bring the field back.
+                first: Row = msgspec.json.decode(self._prototypes[table])
+                for row in (first, *self.tables[table].values()):
                     values = row if table == "leads" else row["custom_fields"]
                     for name in fields.of_code(values, code):
                         del values[name]
+                self._prototypes[table] = msgspec.json.encode(first)
                 self.touch(table)
 
 

@@ -102,7 +102,12 @@ def messages(threads_: dict[int, Row], persons: dict[int, Row], source: Inventor
             moment = source.moment(500)
             parties: dict[str, Any] = {
                 side: [_party(10 * key, source.pick(people), moment, source)][:most]
-                for side, most in (("from", 1), ("to", 1), ("cc", key % 3 == 0), ("bcc", 0))
+                for side, most in (
+                    ("from", 1),
+                    ("to", 1),
+                    ("cc", key % 3 == 0),
+                    ("bcc", key % 7 == 0),
+                )
             }
             rows[key] = {
                 "id": key,

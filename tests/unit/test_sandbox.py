@@ -1207,6 +1207,10 @@ def test_custom_fields_come_and_go(server: PipedriveServer, entity: str) -> None
     assert len(filled) == 3
     assert {row["update_time"] for row in filled} == {company.stamp(f"{entity}s")}
     company.delete_custom_field(entity, code)
+    first = next(iter(company.tables[f"{entity}s"].values()))
+    for other in list(first["custom_fields"]):
+        company.delete_custom_field(entity, other)
+    assert company.add(f"{entity}s")["custom_fields"] == {}
     rows = walk(server, path, limit=500)
     assert not any(code in row["custom_fields"] for row in rows)
     assert code not in by_id(walk(server, f"/api/v2/{entity}Fields", limit=500), "field_code")
@@ -1246,6 +1250,13 @@ def test_changed_options(server: PipedriveServer) -> None:
         of_deals = by_id(walk(server, "/api/v2/dealFields", limit=500), "field_code")
         return of_deals[code], by_id(walk_offset(server, "/v1/leadFields", limit=500), "key")[code]
 
+    money = next(key for key, row in fields.items() if row["subfields"] and len(key) == 40)
+    company.rename_custom_field("deal", money, "New money")
+    listed = by_id(walk_offset(server, "/v1/leadFields", limit=500), "key")
+    assert {row["name"] for key, row in listed.items() if money in key} == {
+        "New money",
+        "currency of New money",
+    }
     company.rename_custom_field("deal", code, "New name")
     company.rename_field_option("deal", code, option, "New label")
     deal_field, lead_field = defined()
