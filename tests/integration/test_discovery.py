@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
 from tests.harness import discover, log_text
-from tests.integration.expected import ALL_PENDO, CATALOG, PIPEDRIVE, STREAMS
+from tests.integration.expected import ALL_PENDO, CATALOG, CHILDREN, PIPEDRIVE, STREAMS
 from tests.sandbox import Company, Fault
 
 if TYPE_CHECKING:
@@ -219,9 +219,9 @@ def test_leads_keep_custom_fields_when_definitions_are_forbidden(
 def test_services_are_named_by_their_prefix(
     pendo: PendoServer, pipedrive: PipedriveServer, config: dict[str, Any]
 ) -> None:
-    assert len(PIPEDRIVE) == 23
+    assert len(PIPEDRIVE | CHILDREN) == 50
     assert len(ALL_PENDO) == 20
-    assert set(entries(discover(config))) == set(PIPEDRIVE) | set(ALL_PENDO)
+    assert set(entries(discover(config))) == set(PIPEDRIVE) | set(CHILDREN) | set(ALL_PENDO)
 
 
 def test_streams_that_a_catalog_lacks_cost_nothing(

@@ -114,16 +114,24 @@ def test_leads_have_custom_fields_in_the_encoding_of_deals(full: FullSync) -> No
 
 
 def test_lists_are_asked_for_in_the_largest_pages(full: FullSync) -> None:
+    largest = {"/v1/callLogs": "50", "/v1/files": "100"}
     paged = [request for request in full.pipedrive if "limit" in request.params]
     for request in paged:
-        assert request.params["limit"] == ("100" if request.path == "/v1/files" else "500")
+        assert request.params["limit"] == largest.get(request.path, "500")
     unpaged = {request.path for request in full.pipedrive if "limit" not in request.params}
     assert unpaged == {
+        "/api/v2/boards",
+        "/api/v2/phases",
         "/v1/activityTypes",
         "/v1/currencies",
         "/v1/filters",
+        "/v1/goals/find",
         "/v1/leadLabels",
+        "/v1/leadSources",
+        "/v1/legacyTeams",
+        "/v1/noteFields",
         "/v1/permissionSets",
+        *(f"/v1/roles/{row['id']}/settings" for row in full.company.rows("roles")),
         "/v1/users",
     }
 
@@ -144,16 +152,18 @@ def test_field_definitions_are_fetched_once(full: FullSync) -> None:
             assert len(full.to(STREAMS[stream].path)) == 1, stream
 
 
-def test_products_of_deals_cost_a_request_for_a_hundred_deals(full: FullSync) -> None:
+@pytest.mark.parametrize("child", ["products", "installments"])
+def test_children_of_deals_cost_a_request_for_a_hundred_deals(full: FullSync, child: str) -> None:
+    path = f"/api/v2/deals/{child}"
     deals = full.company.rows("deals")
     archived = [row for row in deals if row["is_archived"]]
     batches = math.ceil((len(deals) - len(archived)) / 100) + math.ceil(len(archived) / 100)
-    requests = full.to("/api/v2/deals/products")
+    requests = full.to(path)
     first_pages = [request for request in requests if "cursor" not in request.params]
     assert len(first_pages) == batches
     asked = [int(key) for request in first_pages for key in request.params["deal_ids"].split(",")]
     assert sorted(asked) == sorted(row["id"] for row in deals)
-    items = full.company.rows("deal_products")
+    items = full.company.rows(f"deal_{child}")
     assert len(requests) - len(first_pages) <= len(items) / 500
 
 

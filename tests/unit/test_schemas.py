@@ -48,25 +48,52 @@ PRIMARY_KEYS = {
     "pipedrive_activities": "id",
     "pipedrive_activity_fields": "field_code",
     "pipedrive_activity_types": "id",
+    "pipedrive_call_logs": "id",
     "pipedrive_currencies": "id",
     "pipedrive_deal_fields": "field_code",
+    "pipedrive_deal_flow": "id",
+    "pipedrive_deal_followers": "deal_id, user_id",
+    "pipedrive_deal_installments": "id",
+    "pipedrive_deal_participants": "id",
     "pipedrive_deal_products": "id",
     "pipedrive_deals": "id",
     "pipedrive_files": "id",
     "pipedrive_filters": "id",
+    "pipedrive_goals": "id",
+    "pipedrive_lead_fields": "key",
     "pipedrive_lead_labels": "id",
+    "pipedrive_lead_sources": "name",
     "pipedrive_leads": "id",
+    "pipedrive_legacy_teams": "id",
+    "pipedrive_mail_messages": "id",
+    "pipedrive_mail_threads": "id, folder",
+    "pipedrive_note_comments": "uuid",
+    "pipedrive_note_fields": "key",
     "pipedrive_notes": "id",
     "pipedrive_organization_fields": "field_code",
+    "pipedrive_organization_followers": "organization_id, user_id",
+    "pipedrive_organization_relationships": "id",
     "pipedrive_organizations": "id",
+    "pipedrive_permission_set_assignments": "permission_set_id, user_id",
     "pipedrive_permission_sets": "id",
     "pipedrive_person_fields": "field_code",
+    "pipedrive_person_followers": "person_id, user_id",
     "pipedrive_persons": "id",
     "pipedrive_pipelines": "id",
     "pipedrive_product_fields": "field_code",
+    "pipedrive_product_followers": "product_id, user_id",
+    "pipedrive_product_variations": "id",
     "pipedrive_products": "id",
+    "pipedrive_project_boards": "id",
+    "pipedrive_project_fields": "field_code",
+    "pipedrive_project_phases": "id",
+    "pipedrive_project_templates": "id",
+    "pipedrive_projects": "id",
+    "pipedrive_role_assignments": "role_id, user_id",
+    "pipedrive_role_settings": "role_id",
     "pipedrive_roles": "id",
     "pipedrive_stages": "id",
+    "pipedrive_tasks": "id",
     "pipedrive_users": "id",
 }
 
@@ -80,7 +107,8 @@ GROUPED_EVENTS = {
 SINGLE_EVENTS = {"pendo_guide_events", "pendo_poll_events"}
 
 #: Columns that the tap makes: lead records carry their custom fields at the root, visitors and
-#: accounts their replication key in the metadata; rows without an id get a hash.
+#: accounts their replication key in the metadata; rows without an id get a hash, and rows that do
+#: not tell where they were found get that.
 MADE_BY_THE_TAP = {
     **{stream: {"event_key"} for stream in GROUPED_EVENTS | SINGLE_EVENTS},
     "pendo_account_metadata": {"metadata_group", "field"},
@@ -91,9 +119,17 @@ MADE_BY_THE_TAP = {
     "pendo_visitors": {"last_updated_at"},
     **{
         f"pipedrive_{entity}_fields": {"column_name"}
-        for entity in ("activity", "deal", "organization", "person", "product")
+        for entity in ("activity", "deal", "organization", "person", "product", "project")
     },
+    "pipedrive_deal_followers": {"deal_id"},
+    "pipedrive_deal_participants": {"deal_id"},
     "pipedrive_leads": {"custom_fields"},
+    "pipedrive_mail_threads": {"folder"},
+    "pipedrive_organization_followers": {"organization_id"},
+    "pipedrive_person_followers": {"person_id"},
+    "pipedrive_product_followers": {"product_id"},
+    "pipedrive_projects": {"is_archived"},
+    "pipedrive_role_settings": {"role_id"},
 }
 
 WITH_CUSTOM_FIELDS = {
@@ -102,18 +138,17 @@ WITH_CUSTOM_FIELDS = {
     "pipedrive_organizations",
     "pipedrive_persons",
     "pipedrive_products",
+    "pipedrive_projects",
 }
 
-#: Names of timestamps that do not end in `_time` or `_at`.
+#: Names of timestamps that do not end in `_time`, `_at` or `_timestamp`.
 OTHER_TIMES = {
     "created",
     "daily_merge_first",
     "daily_rollup_first",
     "day",
     "expires_after",
-    "guide_timestamp",
     "hour",
-    "last_key_frame_timestamp",
     "last_login",
     "last_ts",
     "modified",
@@ -125,8 +160,8 @@ OTHER_TIMES = {
     "valid_through",
     "week",
 }
-#: Times of day, and lengths of time.
-NOT_TIMESTAMPS = {"due_time", "load_time"}
+#: Times of day, lengths of time, and (of the parties of mails) epoch milliseconds.
+NOT_TIMESTAMPS = {"due_time", "load_time", "next_activity_time", "[].message_time"}
 
 #: JSON Schema types that take every value of an API type.
 ACCEPTED_BY = {
@@ -249,7 +284,9 @@ def is_timestamp(path: str) -> bool:
         Whether the property should have the format date-time.
     """
     name = path.rpartition(".")[2]
-    return name not in NOT_TIMESTAMPS and (name.endswith(("_time", "_at")) or name in OTHER_TIMES)
+    if path.endswith(tuple(NOT_TIMESTAMPS)):
+        return False
+    return name.endswith(("_time", "_at", "_timestamp")) or name in OTHER_TIMES
 
 
 def test_there_is_one_schema_for_each_stream() -> None:
@@ -262,7 +299,7 @@ def test_there_is_one_schema_for_each_stream() -> None:
     }
 
     assert found == set(PRIMARY_KEYS)
-    assert len(found) == 43
+    assert len(found) == 70
     assert set(API) == found
 
 

@@ -4,16 +4,36 @@ from __future__ import annotations
 
 import typing as t
 
-from tap_pendo_pipedrive.streams.pipedrive.activities import Activities, ActivityTypes, Files, Notes
+from tap_pendo_pipedrive.streams.pipedrive.activities import (
+    Activities,
+    ActivityTypes,
+    CallLogs,
+    Files,
+    NoteComments,
+    Notes,
+)
 from tap_pendo_pipedrive.streams.pipedrive.admin import (
     Currencies,
     Filters,
+    Goals,
+    LegacyTeams,
+    PermissionSetAssignments,
     PermissionSets,
+    RoleAssignments,
     Roles,
+    RoleSettings,
     Users,
 )
-from tap_pendo_pipedrive.streams.pipedrive.client import PipedriveClient
-from tap_pendo_pipedrive.streams.pipedrive.contacts import Organizations, Persons
+from tap_pendo_pipedrive.streams.pipedrive.client import (
+    PipedriveClient,
+)
+from tap_pendo_pipedrive.streams.pipedrive.contacts import (
+    OrganizationFollowers,
+    OrganizationRelationships,
+    Organizations,
+    PersonFollowers,
+    Persons,
+)
 from tap_pendo_pipedrive.streams.pipedrive.custom_fields import (
     CustomFieldStream,
     FieldStream,
@@ -22,17 +42,40 @@ from tap_pendo_pipedrive.streams.pipedrive.custom_fields import (
 from tap_pendo_pipedrive.streams.pipedrive.fields import (
     ActivityFields,
     DealFields,
+    LeadFields,
+    NoteFields,
     OrganizationFields,
     PersonFields,
     ProductFields,
+    ProjectFields,
 )
 from tap_pendo_pipedrive.streams.pipedrive.live_ids import ENTITIES, LiveIds
-from tap_pendo_pipedrive.streams.pipedrive.products import Products
+from tap_pendo_pipedrive.streams.pipedrive.mail import (
+    MailMessages,
+    MailThreads,
+)
+from tap_pendo_pipedrive.streams.pipedrive.products import (
+    ProductFollowers,
+    Products,
+    ProductVariations,
+)
+from tap_pendo_pipedrive.streams.pipedrive.projects import (
+    ProjectBoards,
+    ProjectPhases,
+    Projects,
+    ProjectTemplates,
+    Tasks,
+)
 from tap_pendo_pipedrive.streams.pipedrive.sales import (
+    DealFlow,
+    DealFollowers,
+    DealInstallments,
+    DealParticipants,
     DealProducts,
     Deals,
     LeadLabels,
     Leads,
+    LeadSources,
     Pipelines,
     Stages,
 )
@@ -45,26 +88,53 @@ PIPEDRIVE_STREAMS: t.Final[tuple[type[PipedriveStream], ...]] = (
     Activities,
     ActivityFields,
     ActivityTypes,
+    CallLogs,
     Currencies,
     DealFields,
+    DealFlow,
+    DealFollowers,
+    DealInstallments,
+    DealParticipants,
     DealProducts,
     Deals,
     Files,
     Filters,
+    Goals,
+    LeadFields,
     LeadLabels,
+    LeadSources,
     Leads,
+    LegacyTeams,
     LiveIds,
+    MailMessages,
+    MailThreads,
+    NoteComments,
+    NoteFields,
     Notes,
     OrganizationFields,
+    OrganizationFollowers,
+    OrganizationRelationships,
     Organizations,
+    PermissionSetAssignments,
     PermissionSets,
     PersonFields,
+    PersonFollowers,
     Persons,
     Pipelines,
     ProductFields,
+    ProductFollowers,
+    ProductVariations,
     Products,
+    ProjectBoards,
+    ProjectFields,
+    ProjectPhases,
+    ProjectTemplates,
+    Projects,
+    RoleAssignments,
+    RoleSettings,
     Roles,
     Stages,
+    Tasks,
     Users,
 )
 

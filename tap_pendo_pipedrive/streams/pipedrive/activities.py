@@ -1,7 +1,8 @@
-"""Activities, notes and files."""
+"""Activities, notes, files and calls."""
 
 from __future__ import annotations
 
+from tap_pendo_pipedrive.streams.pipedrive.children import ChildStream, ParentStream
 from tap_pendo_pipedrive.streams.pipedrive.stream import CursorStream, OffsetStream, V1Stream
 
 
@@ -25,7 +26,7 @@ class ActivityTypes(V1Stream):
     replication_key = "update_time"
 
 
-class Notes(OffsetStream):
+class Notes(ParentStream, OffsetStream):
     """Notes on deals, leads, persons, organizations and projects."""
 
     name = "pipedrive_notes"
@@ -33,6 +34,16 @@ class Notes(OffsetStream):
     primary_keys = ("id",)
     replication_key = "update_time"
     filtered = in_order = True
+
+
+class NoteComments(ChildStream, OffsetStream):
+    """Comments on notes."""
+
+    name = "pipedrive_note_comments"
+    path = "/v1/notes/{id}/comments"
+    primary_keys = ("uuid",)
+    parent_stream_type = Notes
+    parent_key = "object_id"
 
 
 class Files(OffsetStream):
@@ -44,3 +55,13 @@ class Files(OffsetStream):
     replication_key = "update_time"
     in_order = True
     page_size = 100
+
+
+class CallLogs(OffsetStream):
+    """Calls of the user. By OAuth they take the scope `phone-integration`."""
+
+    name = "pipedrive_call_logs"
+    path = "/v1/callLogs"
+    primary_keys = ("id",)
+    page_size = 50
+    gated = True

@@ -8,19 +8,22 @@ after its children, so that the parents' bookmark never passes children that are
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import datetime as dt
 import math
 import typing as t
+from urllib.parse import quote
 
 from tap_pendo_pipedrive.core import timestamps
-from tap_pendo_pipedrive.core.failures import ParentGone
+from tap_pendo_pipedrive.core.failures import ParentGone, StreamForbidden, TapError
 from tap_pendo_pipedrive.core.prefetch import in_turn
 from tap_pendo_pipedrive.core.stream import Batch, Page
+from tap_pendo_pipedrive.streams.pipedrive.pages import read
 from tap_pendo_pipedrive.streams.pipedrive.stream import CursorStream, Params, PipedriveStream
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from singer_sdk.helpers.types import Context
 
@@ -50,8 +53,7 @@ class ParentStream(PipedriveStream):
         if not self.wanted_children:
             yield from batches
             return
-        for batch in _cut(batches, PARENTS_A_REQUEST):
-            due = self.parents_of([each for each in batch.records if self.passes_filter(each)])
+        for batch, due in self.with_parents(batches):
             children = self.wanted_children if due else []
             for child in children:
                 child.fetch_of(due)
@@ -61,13 +63,18 @@ class ParentStream(PipedriveStream):
         while waiting:
             yield self._next(waiting)
 
+    def with_parents(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, tuple[t.Any, ...]]]:
+        """Cut batches into full ones, each with the parents whose children are due with it."""
+        for batch in _cut(batches, PARENTS_A_REQUEST):
+            yield batch, tuple(record["id"] for record in self.passing(batch))
+
+    def passing(self, batch: Batch) -> Iterator[Record]:
+        """The records whose children count."""
+        return filter(self.passes_filter, batch.records)
+
     def _next(self, waiting: collections.deque[tuple[Batch, tuple[t.Any, ...]]]) -> Batch:
         batch, self._due = waiting.popleft()
         return batch
-
-    def parents_of(self, records: Sequence[Record]) -> tuple[t.Any, ...]:
-        """The ids of the records whose children are due."""
-        return tuple(record["id"] for record in records)
 
     def generate_child_contexts(
         self, record: Record, context: Context | None
@@ -80,19 +87,23 @@ class ParentStream(PipedriveStream):
 
 
 class ChildStream(PipedriveStream):
-    """Records that take a request for each parent.
+    """Records that take a request for each parent, whose id stands for `{id}` in the path.
+
+    So many requests are made only on purpose: the catalog does not select these streams.
 
     Attributes:
-        parent_key: The column that holds a record's parent. The path and the parameters name it
-            in braces.
-        parent_params: Query parameters that name the parent.
+        parent_key: The column that holds a record's parent; None where records say it themselves.
+        parent_param: Query parameter that names the parent, where the path does not.
     """
 
     state_partitioning_keys = ()
-    parent_key: t.ClassVar[str]
-    parent_params: t.ClassVar[tuple[str, ...]] = ()
+    selected_by_default = False
+    parent_key: t.ClassVar[str | None] = None
+    parent_param: t.ClassVar[str | None] = None
     #: Parents that one request names.
     parents_a_request: t.ClassVar[int] = 1
+    #: Whether the endpoint was ever found in this run.
+    _found = False
 
     @property
     def batches_ahead(self) -> int:
@@ -102,7 +113,13 @@ class ChildStream(PipedriveStream):
 
     def fetch_of(self, parents: tuple[t.Any, ...]) -> None:
         """Start to fetch the children of some parents."""
-        self._pages_of({"parents": parents})
+        with contextlib.suppress(TapError):  # It comes again when it is their turn to be written.
+            self._pages_of({"parents": parents})
+
+    def end_early(self, reason: Exception) -> None:
+        """Also stop to fetch the children of further parents."""
+        super().end_early(reason)
+        self.close()
 
     def pages(self, context: Context | None, span: Span) -> Iterator[Page]:
         """Fetch the children of a batch of parents, of several at once."""
@@ -112,24 +129,40 @@ class ChildStream(PipedriveStream):
 
     def of_parent(self, parent: t.Any) -> Iterator[Page]:  # noqa: ANN401 - an id of any type
         """Fetch the children of a parent. One that is gone meanwhile has none."""
-        params: Params = dict.fromkeys(self.parent_params, parent)
+        params: Params = {} if self.parent_param is None else {self.parent_param: parent}
         try:
-            for page in self.walk({self.parent_key: parent}, params):
-                rows = page.decode()
-                for row in rows:
-                    row.setdefault(self.parent_key, parent)
-                yield dataclasses.replace(page, rows=rows)
+            for page in self.walk({"id": parent}, params):
+                self._found = True
+                yield with_column(page, self.parent_key, parent) if self.parent_key else page
         except ParentGone:
-            return
+            self._check_gate((parent,))
 
     def path_of(self, context: Context | None) -> str:
         """The path of a parent's children."""
-        return self.path.format_map(context or {})
+        return self.path.replace("{id}", quote(str((context or {}).get("id")), safe=""))
+
+    def _check_gate(self, parents: tuple[t.Any, ...]) -> None:
+        """Find out what a 404 means where a plan may also lack the endpoint: see who is there.
+
+        Raises:
+            StreamForbidden: A parent exists, so it is the endpoint that does not.
+        """
+        if not self.gated or self._found:
+            return
+        parent = t.cast("ParentStream", self.parent)
+        request = parent.request(None, {"ids": ",".join(str(each) for each in parents)})
+        if self.client.fetch(request, read).decode():
+            raise StreamForbidden(
+                f"{self.name}: {self.path}: HTTP 404 for {parent.name} that exist: this part of"
+                f" {self.client.service} is not on the plan or not switched on."
+            )
 
 
 class BulkChildStream(ChildStream, CursorStream):
     """Records of deals, asked for a hundred deals at a time."""
 
+    selected_by_default = True
+    parent_key = "deal_id"
     parents_a_request = PARENTS_A_REQUEST
 
     def pages(self, context: Context | None, span: Span) -> Iterator[Page]:
@@ -140,13 +173,24 @@ class BulkChildStream(ChildStream, CursorStream):
     def _of_parents(self, parents: tuple[int, ...]) -> Iterator[Page]:
         params: Params = {"deal_ids": ",".join(str(parent) for parent in parents)}
         try:
-            yield from self.walk(None, params)
+            for page in self.walk(None, params):
+                self._found = True
+                yield page
         except ParentGone:
+            self._check_gate(parents)
             # One deal that is gone must not take the others' records with it.
             if len(parents) > 1:
                 half = len(parents) // 2
                 yield from self._of_parents(parents[:half])
                 yield from self._of_parents(parents[half:])
+
+
+def with_column(page: Page, name: str, value: t.Any) -> Page:  # noqa: ANN401 - any JSON
+    """Add a column to a page's rows that lack it."""
+    rows = page.decode()
+    for row in rows:
+        row.setdefault(name, value)
+    return dataclasses.replace(page, rows=rows)
 
 
 def _cut(batches: Iterator[Batch], size: int) -> Iterator[Batch]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tap_pendo_pipedrive.streams.pipedrive.custom_fields import FieldStream
+from tap_pendo_pipedrive.streams.pipedrive.stream import OffsetStream, V1Stream
 
 _ALL = ("ui_visibility", "important_fields", "required_fields")
 
@@ -46,3 +47,28 @@ class ProductFields(FieldStream):
     path = "/api/v2/productFields"
     include_fields = ("ui_visibility",)
     gated = True
+
+
+class ProjectFields(FieldStream):
+    """Fields of projects."""
+
+    name = "pipedrive_project_fields"
+    path = "/api/v2/projectFields"
+    gated = True
+
+
+class LeadFields(OffsetStream):
+    """Fields of leads: their own, and those of deals that they inherit, with the parts of each."""
+
+    name = "pipedrive_lead_fields"
+    path = "/v1/leadFields"
+    primary_keys = ("key",)
+    gated = True
+
+
+class NoteFields(V1Stream):
+    """Fields of notes."""
+
+    name = "pipedrive_note_fields"
+    path = "/v1/noteFields"
+    primary_keys = ("key",)

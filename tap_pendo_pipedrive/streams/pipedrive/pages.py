@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import typing as t
 
 import msgspec
@@ -14,7 +15,7 @@ from tap_pendo_pipedrive.core.prefetch import in_turn
 from tap_pendo_pipedrive.core.stream import Page, Record
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from tap_pendo_pipedrive.core.http import Client, Request
     from tap_pendo_pipedrive.core.prefetch import Allowance
@@ -72,8 +73,44 @@ class Answered(Page):
     stamps: tuple[t.Any, ...] = ()
 
 
-def read(body: bytes) -> Answered:
+@dataclasses.dataclass(frozen=True)
+class RowsIn:
+    """Where the rows are in an answer's `data`, if they are not a list there.
+
+    Attributes:
+        find: Returns the JSON array of the rows.
+    """
+
+    find: Callable[[msgspec.Raw], msgspec.Raw]
+
+
+def in_list(name: str) -> RowsIn:
+    """The rows are a list inside of `data`, under this name."""
+    decode = msgspec.json.Decoder(msgspec.defstruct("_Data", [(name, msgspec.Raw)])).decode
+    return RowsIn(lambda data: t.cast("msgspec.Raw", getattr(decode(data), name)))
+
+
+def in_each(name: str) -> RowsIn:
+    """`data` is a list, and each row is inside of an item, under this name."""
+    item: t.Any = msgspec.defstruct("_Item", [(name, msgspec.Raw)])
+    decode = msgspec.json.Decoder(list[item]).decode
+    return RowsIn(
+        lambda data: msgspec.Raw(
+            b"[%s]" % b",".join(bytes(getattr(each, name)) for each in decode(data))
+        )
+    )
+
+
+#: `data` is the only row.
+ALONE: t.Final = RowsIn(lambda data: msgspec.Raw(b"[%s]" % bytes(data)))
+
+
+def read(body: bytes, rows_in: RowsIn | None = None) -> Answered:
     """Read an answer's envelope; its rows stay undecoded.
+
+    Args:
+        body: The answer.
+        rows_in: Where the rows are, if `data` is not a list of them.
 
     Raises:
         BadBodyError: The body is cut off, is not JSON, or is no success after all.
@@ -90,16 +127,23 @@ def read(body: bytes) -> Answered:
     if more is None and extra.pagination is not None:
         more = extra.pagination.more_items_in_collection
     cursor = None if extra.next_cursor in {None, ""} else str(extra.next_cursor)
-    head = bytes(memoryview(envelope.data)[:1])
+    data = envelope.data
+    head = bytes(memoryview(data)[:1])
+    if rows_in is not None and head in {b"{", b"["}:
+        try:
+            data = rows_in.find(data)
+        except msgspec.MsgspecError as error:
+            raise BadBodyError(str(error)) from None
+        head = bytes(memoryview(data)[:1])
     if head == b"[":
         try:
             # Skimmed now, when the page can still be asked for again; decoded when it is written.
             check_utf8(body)
-            rows = _SKIM(envelope.data)
+            rows = _SKIM(data)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise BadBodyError(str(error)) from None
         stamps = tuple(row.update_time for row in rows if row is not None)
-        return Answered(envelope.data, len(body), cursor, more, stamps)
+        return Answered(data, len(body), cursor, more, stamps)
     if head != b"n":
         message = "data is not a list" if head else "data is missing"
         raise BadBodyError(message)
@@ -110,9 +154,11 @@ def read(body: bytes) -> Answered:
     return Answered([], len(body), cursor, more)
 
 
-def single_page(client: Client, request: Request) -> Iterator[Answered]:
+def single_page(
+    client: Client, request: Request, rows_in: RowsIn | None = None
+) -> Iterator[Answered]:
     """Fetch a list that comes in one answer."""
-    yield client.fetch(request, read)
+    yield client.fetch(request, functools.partial(read, rows_in=rows_in))
 
 
 def cursor_pages(client: Client, request: Request) -> Iterator[Answered]:
@@ -134,9 +180,43 @@ def cursor_pages(client: Client, request: Request) -> Iterator[Answered]:
         params = {**request.params, "cursor": page.cursor}
 
 
-def offset_pages(
-    client: Client, request: Request, limit: int, allowance: Allowance
-) -> Iterator[Answered]:
+@dataclasses.dataclass(frozen=True)
+class OffsetList:
+    """A v1 list to walk.
+
+    Attributes:
+        request: Asks for it. Its order must not change by itself.
+        limit: Rows a page.
+        keys: Attributes that identify a row.
+        rows_in: As in :func:`read`.
+        tells_more: As in the stream of this list.
+    """
+
+    request: Request
+    limit: int
+    keys: Sequence[str]
+    rows_in: RowsIn | None = None
+    tells_more: bool = True
+
+    def page(self, client: Client, offset: int) -> Iterator[Answered]:
+        """Fetch the page at an offset."""
+        params = {**self.request.params, "limit": self.limit, "start": offset}
+        return single_page(client, dataclasses.replace(self.request, params=params), self.rows_in)
+
+    def identity(self, row: Record) -> t.Any:  # noqa: ANN401 - compared only
+        """What makes a row the same as one on another page."""
+        return tuple(row.get(key) for key in self.keys)
+
+    def ends_with(self, page: Answered, rows: list[Record]) -> bool:
+        """Whether no page can follow."""
+        if not rows:
+            return True
+        if page.more is None:
+            return self.tells_more and len(rows) < self.limit
+        return not page.more
+
+
+def offset_pages(client: Client, listed: OffsetList, allowance: Allowance) -> Iterator[Answered]:
     """Walk a v1 list by offset without losing a row when it changes meanwhile.
 
     Rows that vanish or move to the end pull all later ones forward, past the next offset. So each
@@ -149,46 +229,44 @@ def offset_pages(
 
     Args:
         client: Sends the requests.
-        request: The list; its sort order must be ascending.
-        limit: Rows a page.
+        listed: The list; its sort order should be ascending, so that rows change places to the end.
         allowance: Memory for pages that wait.
 
     Raises:
         StreamFailed: The API gives the same page again and again.
     """
+    limit, identity = listed.limit, listed.identity
     seen: collections.deque[dict[t.Any, t.Any]] = collections.deque(maxlen=REMEMBERED)
     start = furthest = read_pages = 0
     overlaps = False
     while True:
         lanes = min(client.governor.concurrency, 1 + read_pages // PAGES_A_LANE)
         offsets = [start + lane * (limit - 1) for lane in range(lanes)]
-        requests = [
-            dataclasses.replace(request, params={**request.params, "limit": limit, "start": offset})
-            for offset in offsets
-        ]
-        walks = [single_page(client, each) for each in requests]
+        walks = [listed.page(client, offset) for offset in offsets]
         for offset, answer in zip(offsets, in_turn(walks, allowance, lanes), strict=False):
             if offset != start:
                 break  # The list is not what the requests ahead took it for.
             rows = answer.decode()
             known = collections.ChainMap(*seen)
             # An edited row has moved, so it does not show where the walk is.
-            if overlaps and not (rows and known.get(rows[0].get("id"), _NEVER) == _stamp(rows[0])):
+            if overlaps and not (rows and known.get(identity(rows[0]), _NEVER) == _stamp(rows[0])):
                 start = max(0, start - limit + 1)
                 overlaps = start > 0
                 break
-            fresh = [row for row in rows if known.get(row.get("id"), _NEVER) != _stamp(row)]
+            # Before the rows are given away: whoever has them changes them.
+            stamps = {identity(row): _stamp(row) for row in rows}
+            fresh = [row for row in rows if known.get(identity(row), _NEVER) != _stamp(row)]
             yield dataclasses.replace(answer, rows=fresh)
             read_pages += 1
-            if not rows or not (len(rows) >= limit if answer.more is None else answer.more):
+            if listed.ends_with(answer, rows):
                 return
             if not fresh and start >= furthest - 1:
                 if offset != offsets[0]:
                     break  # It was fetched before the page in front of it; ask again.
                 if answer.more is None:
                     return  # A list without pages that happens to be as long as one.
-                raise StreamFailed(_REPEATS.format(request=request))
-            seen.appendleft({row.get("id"): _stamp(row) for row in rows})
+                raise StreamFailed(_REPEATS.format(request=listed.request))
+            seen.appendleft(stamps)
             # A page of one row cannot overlap the next one and yet lead on.
             overlaps = len(rows) > 1
             start += len(rows) - overlaps

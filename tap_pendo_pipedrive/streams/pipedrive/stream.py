@@ -37,6 +37,7 @@ class PipedriveStream(ApiStream):
     Attributes:
         params: Query parameters of every request.
         include_fields: Attributes that the API leaves out unless asked for them.
+        rows_in: Where the rows are, if an answer's `data` is not a list of them.
         has_until: The API can also leave out rows from an end on.
     """
 
@@ -49,6 +50,7 @@ class PipedriveStream(ApiStream):
     include_fields: t.ClassVar[tuple[str, ...]] = ()
     #: The stream that wants to know the ids of all rows, if there is one.
     live_ids: LiveIds | None = None
+    rows_in: t.ClassVar[pages.RowsIn | None] = None
 
     @functools.cached_property
     def schema(self) -> dict[str, t.Any]:
@@ -168,33 +170,67 @@ class CursorStream(PipedriveStream):
             yield from self.owed_nulls(context)
 
 
-class V1Stream(PipedriveStream):
+class WholeStream(PipedriveStream):
+    """A v2 list that comes in one answer, in any order."""
+
+    token_cost = 10
+
+    def follow(self, request: Request) -> Iterator[pages.Answered]:
+        """Fetch the list."""
+        return pages.single_page(self.client, request, self.rows_in)
+
+
+class V1Stream(WholeStream):
     """A v1 list that comes in one answer, in any order."""
 
     token_cost = 20
 
     def converters(self) -> Mapping[str, Callable[[t.Any], t.Any]]:
         """V1 writes ``YYYY-MM-DD HH:MM:SS`` in UTC, and zeros for never ("Date format")."""
-        properties: Mapping[str, t.Any] = self.effective_schema.get("properties", {})
-        return {
-            name: timestamps.from_v1
-            for name, definition in properties.items()
-            if definition.get("format") == "date-time"
-        }
-
-    def follow(self, request: Request) -> Iterator[pages.Answered]:
-        """Fetch the list."""
-        return pages.single_page(self.client, request)
+        return _v1_times(self.effective_schema)
 
 
 class OffsetStream(V1Stream):
-    """A v1 list, paged by offset."""
+    """A v1 list, paged by offset.
+
+    Attributes:
+        page_size: Rows a page at most.
+        tells_more: Answers say whether more rows follow. Where they do not and no largest page is
+            documented, a short page need not be the last.
+    """
 
     page_size: t.ClassVar[int] = pages.LARGEST_PAGE
     by_id: t.ClassVar[Params] = {"sort": "id ASC"}
+    tells_more: t.ClassVar[bool] = True
     ascending: t.ClassVar[Params] = {"sort": "update_time ASC"}
     descending: t.ClassVar[Params] = {"sort": "update_time DESC"}
 
     def follow(self, request: Request) -> Iterator[pages.Answered]:
         """Walk the list's offsets."""
-        return pages.offset_pages(self.client, request, self.page_size, self.allowance)
+        listed = pages.OffsetList(
+            request,
+            self.page_size,
+            self.primary_keys,
+            rows_in=self.rows_in,
+            tells_more=self.tells_more,
+        )
+        return pages.offset_pages(self.client, listed, self.allowance)
+
+
+def _v1_times(schema: Mapping[str, t.Any]) -> dict[str, Callable[[t.Any], t.Any]]:
+    """Conversions of the times in a record, and in the objects in it, by column."""
+    found: dict[str, Callable[[t.Any], t.Any]] = {}
+    for name, definition in schema.get("properties", {}).items():
+        if definition.get("format") == "date-time":
+            found[name] = timestamps.from_v1
+        elif "properties" in definition and (inside := _v1_times(definition)):
+            found[name] = functools.partial(_convert, inside)
+    return found
+
+
+def _convert(converters: Mapping[str, Callable[[t.Any], t.Any]], value: t.Any) -> t.Any:  # noqa: ANN401 - any JSON
+    if isinstance(value, dict):
+        for name, convert in converters.items():
+            if value.get(name) is not None:
+                value[name] = convert(value[name])
+    return value
