@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.sandbox import Company, PipedriveServer
     from tests.sandbox.server import Request
 
-    Late = Callable[[Callable[[], Any]], Run]
+    Late = Callable[..., Run]
     Load = Callable[..., Run]
 
 each_stream = pytest.mark.parametrize("stream", sorted(FIELDS))
@@ -450,7 +450,7 @@ def late(
 ) -> Late:
     """Read everything, with a change between discovery and the first rows."""
 
-    def run(change: Callable[[], Any]) -> Run:
+    def run(change: Callable[[], Any], **extra: Any) -> Run:
         changes, lock = [change], threading.Lock()
 
         def hook(request: Request) -> None:
@@ -460,7 +460,7 @@ def late(
                         changes.pop()()
 
         pipedrive.fault = hook
-        result = run_tap(monkeypatch, settings)
+        result = run_tap(monkeypatch, settings | extra)
         assert result.exit_code == 0, result.error
         return result
 
@@ -531,6 +531,22 @@ def test_codes_that_no_definition_has(
     for number, key in enumerate(keys):
         assert record(run, DEALS, key)[f"cf_{codes[number // 3]}"] == {"value": number}
     assert asked(pipedrive, "/api/v2/dealFields") == 1 + (1 if pause else 3)
+
+
+def test_pins_that_do_not_hold_are_named_once(
+    late: Late, company: Company, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Although the definitions are read twice."""
+    one, two = (company.add_custom_field("deal", "text", name)["field_code"] for name in "xy")
+    pins = {one: "same", two: "same", "0" * 40: "nobody"}
+
+    def change() -> None:
+        code = company.add_custom_field("deal", "text", "Brand new")["field_code"]
+        give(company, "deals", deal_id(company), **{code: "here"})
+
+    run = late(change, pipedrive_custom_field_names=pins)
+    assert record(run, DEALS, deal_id(company))["cf_brand_new"] == "here"
+    assert len(warnings(caplog, "pipedrive_custom_field_names")) == 3
 
 
 def test_forbidden_definitions_leave_values_under_their_codes(
