@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.sandbox import Company, PipedriveServer
     from tests.sandbox.server import Request
 
-    Late = Callable[[Callable[[], Any]], Run]
+    Late = Callable[..., Run]
     Load = Callable[..., Run]
 
 each_stream = pytest.mark.parametrize("stream", sorted(FIELDS))
@@ -282,6 +282,17 @@ def test_parts_that_the_tap_does_not_know_come_out_too(load: Load, company: Comp
     assert f"{column}_x" not in found
 
 
+def test_leads_may_have_ids_of_zones_as_texts(load: Load, company: Company) -> None:
+    code = custom(company, "deal", "timerange")["field_code"]
+    names = columns(company.rows("deal_fields"))[code]
+    lead = next(iter(company.tables["leads"]))
+    parts = {"": "09:00:00", "_until": "10:00:00", "_timezone_id": "318"}
+    company.edit("leads", lead, **{f"{code}{end}": part for end, part in parts.items()})
+    found = record(load(LEADS), LEADS, lead)
+    assert (found[names[""]], found[names["until"]]) == ("09:00:00", "10:00:00")
+    assert found[names["timezone_id"]] == 318
+
+
 def test_references_may_come_as_objects(load: Load, company: Company) -> None:
     code = custom(company, "deal", "people")["field_code"]
     give(company, "deals", deal_id(company), **{code: {"id": 12, "name": "Ana"}})
@@ -441,6 +452,14 @@ def test_pins_of_any_entity_are_known(
     assert warnings(caplog, "pipedrive_custom_field_names") == []
 
 
+def test_an_unknown_pin_is_named_where_a_list_of_fields_is_forbidden(
+    settings: dict[str, Any], pipedrive: PipedriveServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipedrive.fault = lambda r: Fault(status=403) if r.path == "/api/v2/productFields" else None
+    discover(settings | {"pipedrive_custom_field_names": {"0" * 40: "nobody"}})
+    assert len(warnings(caplog, "0" * 40)) == 1
+
+
 # What is new since discovery.
 
 
@@ -450,7 +469,7 @@ def late(
 ) -> Late:
     """Read everything, with a change between discovery and the first rows."""
 
-    def run(change: Callable[[], Any]) -> Run:
+    def run(change: Callable[[], Any], **extra: Any) -> Run:
         changes, lock = [change], threading.Lock()
 
         def hook(request: Request) -> None:
@@ -460,7 +479,7 @@ def late(
                         changes.pop()()
 
         pipedrive.fault = hook
-        result = run_tap(monkeypatch, settings)
+        result = run_tap(monkeypatch, settings | extra)
         assert result.exit_code == 0, result.error
         return result
 
@@ -468,19 +487,27 @@ def late(
 
 
 def test_a_field_added_after_discovery_gets_its_column(
-    late: Late, company: Company, pipedrive: PipedriveServer
+    late: Late,
+    company: Company,
+    pipedrive: PipedriveServer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Leads find what was read again for deals."""
+    monkeypatch.setattr(streams, "PAUSE", 0.0)
     added: list[Record] = []
 
     def change() -> None:
         added.append(company.add_custom_field("deal", "monetary", "Brand new"))
         added.append(company.add_custom_field("deal", "enum", "Newer still"))
-        money, choice = added
+        added.append(company.add_custom_field("deal", "set", "Of leads"))
+        money, choice, choices = added
         for key in company.tables["deals"]:
             give(company, "deals", key, **{money["field_code"]: {"value": 1, "currency": "EUR"}})
             give(company, "deals", key, **{choice["field_code"]: choice["options"][0]["id"]})
         lead = next(k for k, row in company.tables["leads"].items() if not row["is_archived"])
         company.edit("leads", lead, **{choice["field_code"]: str(choice["options"][1]["id"])})
+        ids = ",".join(str(option["id"]) for option in choices["options"][:2])
+        company.edit("leads", lead, **{choices["field_code"]: ids})
 
     run = late(change)
     label = added[1]["options"][0]["label"]
@@ -492,8 +519,9 @@ def test_a_field_added_after_discovery_gets_its_column(
             added[1]["options"][0]["id"],
         )
         assert not any(added[0]["field_code"] in name for name in found)
-    labels = {row.get("cf_newer_still") for row in run.records(LEADS)}
-    assert added[1]["options"][1]["label"] in labels
+    found = next(row for row in run.records(LEADS) if row.get("cf_of_leads"))
+    assert found["cf_newer_still"] == added[1]["options"][1]["label"]
+    assert found["cf_of_leads"] == [each["label"] for each in added[2]["options"][:2]]
     assert asked(pipedrive, "/api/v2/dealFields") == 2
 
 
@@ -531,6 +559,22 @@ def test_codes_that_no_definition_has(
     for number, key in enumerate(keys):
         assert record(run, DEALS, key)[f"cf_{codes[number // 3]}"] == {"value": number}
     assert asked(pipedrive, "/api/v2/dealFields") == 1 + (1 if pause else 3)
+
+
+def test_pins_that_do_not_hold_are_named_once(
+    late: Late, company: Company, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Although the definitions are read twice."""
+    one, two = (company.add_custom_field("deal", "text", name)["field_code"] for name in "xy")
+    pins = {one: "same", two: "same", "0" * 40: "nobody"}
+
+    def change() -> None:
+        code = company.add_custom_field("deal", "text", "Brand new")["field_code"]
+        give(company, "deals", deal_id(company), **{code: "here"})
+
+    run = late(change, pipedrive_custom_field_names=pins)
+    assert record(run, DEALS, deal_id(company))["cf_brand_new"] == "here"
+    assert len(warnings(caplog, "pipedrive_custom_field_names")) == 3
 
 
 def test_forbidden_definitions_leave_values_under_their_codes(

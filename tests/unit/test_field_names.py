@@ -221,6 +221,23 @@ A, B, C = "a1" * 20, "b2" * 20, "a1a1a1" + "c3" * 17
             {A: FieldName("Size"), C: FieldName("Size"), B: FieldName(f"Size {A}", is_pinned=True)},
             ["cf_size_a1a1a1a1a1a1", "cf_size_a1a1a1c3c3c3", f"cf_size_{A}"],
         ),
+        # Pinned names that are all that it could be called.
+        (
+            {
+                A: FieldName("Size"),
+                B: FieldName("size"),
+                **{
+                    f"{n:040}": FieldName(f"Size {A[:n]}", is_pinned=True)
+                    for n in (6, 12, 18, 24, 30, 36, 40)
+                },
+            },
+            [
+                f"cf_size_{A}",
+                "cf_size_b2b2b2",
+                *(f"cf_size_{A[:n]}" for n in (6, 12, 18, 24, 30, 36)),
+                f"cf_size_{A}_000000",
+            ],
+        ),
         # Names that differ only in what is cut off.
         (
             {A: FieldName("x" * 60 + "a"), B: FieldName("x" * 60 + "b")},

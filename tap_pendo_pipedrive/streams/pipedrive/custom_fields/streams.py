@@ -76,7 +76,8 @@ class FieldStream(CursorStream):
 
         Args:
             unknown: What it is; any texts that differ from thing to thing.
-            before: The definitions that do not know it.
+            before: The definitions that do not know it. Those of a stream whose fields may not be
+                read are nobody's latest, so that nothing is fetched for it.
         """
         with self._lock:
             is_new = not self._looked_for.issuperset(unknown)
@@ -182,6 +183,5 @@ class CustomFieldStream(PipedriveStream):
     def _look_again(self, unknown: Collection[str]) -> bool:
         """Whether there are newer definitions, after these things were not found in the old."""
         before = self.definitions
-        if before.rows:  # Else they are forbidden.
-            self.definitions = self.fields.look_again(unknown, before)
+        self.definitions = self.fields.look_again(unknown, before)
         return self.definitions is not before
