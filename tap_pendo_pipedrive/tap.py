@@ -173,13 +173,11 @@ class TapPendoPipedrive(Tap):
         start = time.monotonic()
         try:
             stream.sync()
-            for each in (stream, *stream.child_streams):
-                t.cast("ApiStream", each).activate_version()
         except Exception as error:
             self.logger.debug("Traceback of %s", stream.name, exc_info=True)
             stream.end_early(error)
         stream.report.seconds = time.monotonic() - start
-        stream.finalize_state_progress_markers()
+        stream.close_books()
 
     def _sum_up(self, streams: Sequence[ApiStream]) -> None:
         for stream in streams:

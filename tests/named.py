@@ -23,6 +23,7 @@ FIELDS = {
     "pipedrive_organizations": "organization_fields",
     "pipedrive_persons": "person_fields",
     "pipedrive_products": "product_fields",
+    "pipedrive_projects": "project_fields",
 }
 TEXT, NUMBER, WHOLE, DATE = "string", "number", "integer", "date"
 ADDRESS = (

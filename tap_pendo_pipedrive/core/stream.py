@@ -531,15 +531,6 @@ class ApiStream(Stream):
     def _write_activate_version_message(self, full_table_version: int) -> None:
         """Write nothing at the start: old rows shall stay until all new ones are there."""
 
-    def activate_version(self) -> None:
-        """Tell the target that all rows are there, so that it can remove the ones of before."""
-        if self.parent is None:
-            complete = self.report.outcome is Outcome.COMPLETE
-        else:  # Without a single parent, its turn has not come.
-            complete = self.goes_on and self.parent.report.outcome is Outcome.COMPLETE
-        if complete and self._stream_version is not None:
-            super()._write_activate_version_message(self._stream_version)
-
     def generate_child_contexts(
         self, record: Record, context: Context | None
     ) -> Iterable[Context | None]:
@@ -631,6 +622,20 @@ class ApiStream(Stream):
         yield from self.stream_state.get("partitions", [])
 
     # How it ends.
+
+    def close_books(self) -> None:
+        """Say of this stream and its children, whose turn is over, how far they are complete."""
+        complete = self.report.outcome is Outcome.COMPLETE
+        if complete and self._stream_version is not None:
+            # All rows are there: the target can remove those of before.
+            super()._write_activate_version_message(self._stream_version)
+        self.finalize_state_progress_markers()
+        for child in t.cast("list[ApiStream]", self.child_streams):
+            if not child.is_wanted:
+                continue
+            if child.goes_on:
+                child.report.outcome = self.report.outcome  # It has had as many parents as came.
+            child.close_books()
 
     def end_early(self, reason: Exception) -> None:
         """Note why the stream ended before its end, and leave every bookmark where it is safe."""

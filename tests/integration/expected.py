@@ -89,11 +89,12 @@ PIPEDRIVE: dict[str, Expected] = {
     "pipedrive_tasks": Expected("/api/v2/tasks"),
     "pipedrive_users": Expected("/v1/users", "id", "modified"),
 }
-#: A request for each parent, so only where a catalog selects them.
+#: Costly ones, so only where a catalog selects them: most take a request for each parent.
 CHILDREN: dict[str, Expected] = {
     "pipedrive_deal_flow": Expected("/v1/deals/{id}/flow", "id", "log_time"),
     "pipedrive_deal_followers": Expected("/api/v2/deals/{id}/followers", ("deal_id", "user_id")),
     "pipedrive_deal_participants": Expected("/v1/deals/{id}/participants"),
+    "pipedrive_live_ids": Expected("", ("entity", "id")),
     "pipedrive_mail_messages": Expected("/v1/mailbox/mailThreads/{id}/mailMessages"),
     "pipedrive_note_comments": Expected("/v1/notes/{id}/comments", "uuid"),
     "pipedrive_organization_followers": Expected(
@@ -146,6 +147,16 @@ ALL_PENDO = PENDO | EVENTS | HISTORY
 #: What a run without a catalog reads in most tests.
 STREAMS = PIPEDRIVE | PENDO
 #: What a catalog holds.
+#: The entities whose ids `pipedrive_live_ids` lists, and their tables.
+LIVE = {
+    "activity": "activities",
+    "deal": "deals",
+    "lead": "leads",
+    "note": "notes",
+    "organization": "organizations",
+    "person": "persons",
+    "product": "products",
+}
 CATALOG = PIPEDRIVE | CHILDREN | ALL_PENDO
 INCREMENTAL = {name: stream for name, stream in STREAMS.items() if stream.replication_key}
 
@@ -207,13 +218,21 @@ def rows(company: Company, stream: str) -> dict[Key, Record]:
     elif CATALOG[stream].path.startswith("/v1/"):
         shaped = [_v1(row, FLAGS.get(stream, ())) for row in exact]
     else:
-        shaped = with_column_names(exact) if stream.endswith("_fields") else exact
+        is_v2_list = CATALOG[stream].key == "field_code"
+        shaped = with_column_names(exact) if is_v2_list else exact
     if stream == "pendo_report_results":
         return {_row_identity(row): row for row in shaped}
     return {CATALOG[stream].key_of(row): row for row in shaped}
 
 
 def _given(company: Company, stream: str) -> list[Record]:
+    if stream == "pipedrive_live_ids":
+        return [
+            {"entity": entity, "id": str(key)}
+            for entity, table in LIVE.items()
+            for key, row in company.tables[table].items()
+            if not row.get("is_deleted")
+        ]
     if stream == "pipedrive_projects":
         # Deleted ones too.
         with company.lock:

@@ -219,7 +219,7 @@ def test_leads_keep_custom_fields_when_definitions_are_forbidden(
 def test_services_are_named_by_their_prefix(
     pendo: PendoServer, pipedrive: PipedriveServer, config: dict[str, Any]
 ) -> None:
-    assert len(PIPEDRIVE | CHILDREN) == 50
+    assert len(PIPEDRIVE | CHILDREN) == 51
     assert len(ALL_PENDO) == 20
     assert set(entries(discover(config))) == set(PIPEDRIVE) | set(CHILDREN) | set(ALL_PENDO)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests import harness
+from tests.integration.expected import LIVE as TABLES
 from tests.sandbox import changes
 from tests.sandbox.pipedrive import refuse
 
@@ -22,15 +23,6 @@ if TYPE_CHECKING:
     from tests.sandbox.server import Request
 
 LIVE = "pipedrive_live_ids"
-TABLES = {
-    "activity": "activities",
-    "deal": "deals",
-    "lead": "leads",
-    "note": "notes",
-    "organization": "organizations",
-    "person": "persons",
-    "product": "products",
-}
 READERS = [f"pipedrive_{table}" for table in TABLES.values()]
 
 

@@ -65,6 +65,7 @@ PRIMARY_KEYS = {
     "pipedrive_lead_sources": "name",
     "pipedrive_leads": "id",
     "pipedrive_legacy_teams": "id",
+    "pipedrive_live_ids": "entity, id",
     "pipedrive_mail_messages": "id",
     "pipedrive_mail_threads": "id, folder",
     "pipedrive_note_comments": "uuid",
@@ -124,6 +125,7 @@ MADE_BY_THE_TAP = {
     "pipedrive_deal_followers": {"deal_id"},
     "pipedrive_deal_participants": {"deal_id"},
     "pipedrive_leads": {"custom_fields"},
+    "pipedrive_live_ids": {"entity"},
     "pipedrive_mail_threads": {"folder"},
     "pipedrive_organization_followers": {"organization_id"},
     "pipedrive_person_followers": {"person_id"},
@@ -299,7 +301,7 @@ def test_there_is_one_schema_for_each_stream() -> None:
     }
 
     assert found == set(PRIMARY_KEYS)
-    assert len(found) == 70
+    assert len(found) == 71
     assert set(API) == found
 
 
