@@ -73,7 +73,9 @@ def test_second_run_reads_only_what_changed(
         bulk = len(first.records(stream)) / 3
         assert 1 <= len(second.records(stream)) <= bulk, stream
     assert second.state == first.state
-    assert len(pipedrive.requests) <= 27 + 58  # Full tables: roles and permission sets most of them.
+    assert (
+        len(pipedrive.requests) <= 27 + 58
+    )  # Full tables: roles and permission sets most of them.
 
 
 def test_third_run_continues_the_second(sync: Sync, company: Company) -> None:
