@@ -22,6 +22,7 @@ import yaml
 from tap_pendo_pipedrive import settings
 from tap_pendo_pipedrive.streams import PENDO_STREAMS, PIPEDRIVE_STREAMS
 from tap_pendo_pipedrive.streams.pendo.events import GroupedEventStream
+from tap_pendo_pipedrive.streams.pipedrive.children import ChildStream
 from tap_pendo_pipedrive.streams.pipedrive.sales import ArchivingStream
 from tap_pendo_pipedrive.tap import TapPendoPipedrive
 
@@ -73,7 +74,11 @@ def main() -> int:
 
 def generated() -> dict[Path, dict[str, Callable[[], str]]]:
     """List the generated blocks by file and name."""
-    plugin = {"capabilities": capabilities_yaml, "settings": settings_yaml}
+    plugin = {
+        "capabilities": capabilities_yaml,
+        "selection": selection_yaml,
+        "settings": settings_yaml,
+    }
     return {
         ROOT / "README.md": {"settings": settings_table, "streams": streams_table},
         ROOT / "meltano.yml": plugin,
@@ -126,6 +131,12 @@ def capabilities_yaml() -> str:
     """List the tap's capabilities."""
     names = sorted(capability.value for capability in TapPendoPipedrive.capabilities)
     return as_yaml({"capabilities": names})
+
+
+def selection_yaml() -> str:
+    """Select the streams that a catalog selects by default; Meltano would take all of them."""
+    costly = [cls.name for cls in all_streams() if not cls.selected_by_default]
+    return as_yaml({"select": ["*.*", *(f"!{name}.*" for name in costly)]})
 
 
 def settings_yaml() -> str:
@@ -201,29 +212,40 @@ def default_cell(schema: Mapping[str, t.Any]) -> str:
 # --- streams --------------------------------------------------------------------------------------
 
 
+def all_streams() -> list[t.Any]:
+    """Return the classes of all streams. What the SDK has as properties are plain values there."""
+    return [*PIPEDRIVE_STREAMS, *PENDO_STREAMS]
+
+
 def streams_table() -> str:
     """Return the README's table of streams."""
-    header = ("Stream", "What", "Endpoint", "Primary key", "Replication", "API tokens a request")
-    classes = [*PIPEDRIVE_STREAMS, *PENDO_STREAMS]
-    return "\n" + "".join(table_lines(header, [stream_row(cls) for cls in classes])) + "\n"
+    header = ("Stream", "What", "Endpoint", "Primary key", "Replication", "API tokens")
+    return "\n" + "".join(table_lines(header, [stream_row(cls) for cls in all_streams()])) + "\n"
 
 
-def stream_row(cls: t.Any) -> tuple[str, ...]:  # noqa: ANN401 - below
-    """Describe one stream by its class. What the SDK has as properties are plain values there."""
-    stream = cls.__new__(cls)
-    paths, costs = [cls.path], [cls.token_cost]
+def stream_row(cls: t.Any) -> tuple[str, ...]:  # noqa: ANN401 - of all_streams
+    """Describe one stream by its class."""
+    paths = [cls.path]
     if issubclass(cls, ArchivingStream):
-        archived = {"is_archived": True}
-        paths.append(stream.path_of(archived))
-        costs.append(stream.cost_of(archived))
+        paths.append(cls.__new__(cls).path_of({"is_archived": True}))
     return (
-        f"`{cls.name}`",
+        f"`{cls.name}`" + ("" if cls.selected_by_default else " *"),
         plain((cls.__doc__ or "").strip().partition("\n")[0]).removesuffix("."),
         " and ".join(f"`{path}`" for path in paths),
         ", ".join(f"`{key}`" for key in cls.primary_keys),
         replication_cell(cls),
-        ", archived ".join(str(cost) for cost in costs) if any(costs) else "",
+        cost_cell(cls) if cls.token_cost else "",
     )
+
+
+def cost_cell(cls: t.Any) -> str:  # noqa: ANN401 - as above
+    """Say what a request costs, and what it is about."""
+    if issubclass(cls, ArchivingStream) and cls.archived_cost != cls.token_cost:
+        return f"{cls.token_cost} a page, archived {cls.archived_cost}"
+    if issubclass(cls, ChildStream):
+        count = cls.parents_a_request
+        return f"{cls.token_cost} for each" + (f" {count}" if count > 1 else "")
+    return f"{cls.token_cost} a page"
 
 
 def replication_cell(cls: t.Any) -> str:  # noqa: ANN401 - as above

@@ -132,14 +132,14 @@ SCHEMA: t.Final[dict[str, t.Any]] = th.PropertiesList(
         th.BooleanType,
         default=True,
         title="Include archived",
-        description="Read archived deals and leads too, into the same streams.",
+        description="Read archived deals, leads and projects too, into the same streams.",
     ),
     th.Property(
         "pipedrive_include_deleted",
         th.BooleanType,
         default=True,
         title="Include deleted",
-        description="Read deals deleted in the last 30 days too, with is_deleted true.",
+        description="Read deals and projects deleted in the last 30 days too.",
     ),
     th.Property(
         "pipedrive_custom_fields",

@@ -58,7 +58,9 @@ class ParentStream(PipedriveStream):
             for child in children:
                 child.fetch_of(due)
             waiting.append((batch, due))
-            if len(waiting) > max((child.batches_ahead for child in children), default=0):
+            # What is fetched ahead is lost when the day's tokens end: no more than keeps one child
+            # of them busy.
+            if len(waiting) > min((child.batches_ahead for child in children), default=0):
                 yield self._next(waiting)
         while waiting:
             yield self._next(waiting)
@@ -135,27 +137,27 @@ class ChildStream(PipedriveStream):
                 self._found = True
                 yield with_column(page, self.parent_key, parent) if self.parent_key else page
         except ParentGone:
-            self._check_gate((parent,))
+            self._check_gate(parent)
 
     def path_of(self, context: Context | None) -> str:
         """The path of a parent's children."""
         return self.path.replace("{id}", quote(str((context or {}).get("id")), safe=""))
 
-    def _check_gate(self, parents: tuple[t.Any, ...]) -> None:
-        """Find out what a 404 means where a plan may also lack the endpoint: see who is there.
+    def _check_gate(self, parent: t.Any) -> None:  # noqa: ANN401 - an id of any type
+        """Find out what a 404 means where a plan may also lack the endpoint: is the parent there?
 
         Raises:
-            StreamForbidden: A parent exists, so it is the endpoint that does not.
+            StreamForbidden: It is, so the endpoint is not.
         """
         if not self.gated or self._found:
             return
-        parent = t.cast("ParentStream", self.parent)
-        request = parent.request(None, {"ids": ",".join(str(each) for each in parents)})
-        if self.client.fetch(request, read).decode():
-            raise StreamForbidden(
-                f"{self.name}: {self.path}: HTTP 404 for {parent.name} that exist: this part of"
-                f" {self.client.service} is not on the plan or not switched on."
-            )
+        parents = t.cast("ParentStream", self.parent)
+        for context in parents.partitions or (None,):
+            if self.client.fetch(parents.request(context, {"ids": parent}), read).decode():
+                raise StreamForbidden(
+                    f"{self.name}: {self.path}: HTTP 404 for {parents.name} that exist: this part"
+                    f" of {self.client.service} is not on the plan or not switched on."
+                )
 
 
 class BulkChildStream(ChildStream, CursorStream):
@@ -177,12 +179,13 @@ class BulkChildStream(ChildStream, CursorStream):
                 self._found = True
                 yield page
         except ParentGone:
-            self._check_gate(parents)
             # One deal that is gone must not take the others' records with it.
-            if len(parents) > 1:
-                half = len(parents) // 2
-                yield from self._of_parents(parents[:half])
-                yield from self._of_parents(parents[half:])
+            half = len(parents) // 2
+            if not half:
+                self._check_gate(parents[0])
+                return
+            yield from self._of_parents(parents[:half])
+            yield from self._of_parents(parents[half:])
 
 
 def with_column(page: Page, name: str, value: t.Any) -> Page:  # noqa: ANN401 - any JSON
