@@ -9,7 +9,14 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
 from tests.harness import discover, log_text
-from tests.integration.expected import ALL_PENDO, CATALOG, CHILDREN, PIPEDRIVE, STREAMS
+from tests.integration.expected import (
+    ALL_PENDO,
+    CATALOG,
+    CHILDREN,
+    LIVE_IDS,
+    PIPEDRIVE,
+    STREAMS,
+)
 from tests.sandbox import Company, Fault
 
 if TYPE_CHECKING:
@@ -219,9 +226,9 @@ def test_leads_keep_custom_fields_when_definitions_are_forbidden(
 def test_services_are_named_by_their_prefix(
     pendo: PendoServer, pipedrive: PipedriveServer, config: dict[str, Any]
 ) -> None:
-    assert len(PIPEDRIVE | CHILDREN) == 51
+    assert len(PIPEDRIVE | CHILDREN | LIVE_IDS) == 51
     assert len(ALL_PENDO) == 20
-    assert set(entries(discover(config))) == set(PIPEDRIVE) | set(CHILDREN) | set(ALL_PENDO)
+    assert set(entries(discover(config))) == set(CATALOG)
 
 
 def test_streams_that_a_catalog_lacks_cost_nothing(
