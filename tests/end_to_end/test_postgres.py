@@ -154,7 +154,9 @@ def test_full_then_incremental(
     paths = {path: asked["requests"] for path, asked in pipedrive.stats()["paths"].items()}
     for child in ("products", "installments"):
         assert paths.pop(f"/api/v2/deals/{child}") <= 2
-    by_parent = {path: count for path, count in paths.items() if "{id}" in path or path in BY_PARENT}
+    by_parent = {
+        path: count for path, count in paths.items() if "{id}" in path or path in BY_PARENT
+    }
     assert sum(by_parent.values()) < before_children / 3
     # Discovery has asked for the definitions of custom fields and metadata.
     entities = ("deal", "person", "organization", "product", "project")
