@@ -62,7 +62,7 @@ for stream, path, flags in (
 TapPendoPipedrive.cli(arguments)
 """
 #: Changes nothing, but sends every record through the SDK, one by one.
-MAPS = {stream: {"__filter__": "True"} for stream in STREAMS}
+MAPS = {stream: {"__filter__": "True"} for stream in STREAMS if stream not in COSTLY}
 LINE_ITEMS = {"pipedrive_deal_products", "pipedrive_deal_installments"}
 PAGED = [
     f"pipedrive_{name}"
@@ -257,9 +257,7 @@ def test_killed_among_children_of_several_kinds(company: Company, survivor: Surv
     survivor.streams = ("pipedrive_deals", "pipedrive_mail_threads", *COSTLY[:4])
     moments = [expect_all(company)]
     for turn in range(ROUNDS):
-        stream = COSTLY[turn % 4]
-        number = source.randint(1, len(moments[-1][stream]))
-        survivor.run(records(stream, number))
+        survivor.run(records(COSTLY[turn % 4], source.choice([1, 3, 10, 40])))
         for table, name in (("deals", "title"), ("mail_threads", "subject")):
             for key in source.sample(list(company.tables[table]), 3):
                 company.edit(table, key, **{name: f"Edited in turn {turn}"})
