@@ -99,6 +99,7 @@ def _ours(stream: PipedriveStream, rows: list[dict[str, Any]]) -> None:
     steps = [step for step in (stream.prepare, stream._shaper) if step is not None]  # noqa: SLF001
     for step in steps:
         rows = [step(row) for row in rows]
+    stream._watch.widen(rows)  # noqa: SLF001
     now = dt.datetime.now(dt.timezone.utc)
     stream._sync_batch(Batch(rows, now), {"is_archived": False})  # noqa: SLF001
 

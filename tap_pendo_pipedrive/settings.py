@@ -149,7 +149,16 @@ SCHEMA: t.Final[dict[str, t.Any]] = th.PropertiesList(
         title="Form of custom fields",
         description=(
             "nested: one custom_fields object by field code. named: columns of their own, named"
-            " after the fields; not in this version, which reads them nested and says so."
+            " after the fields, with the labels of options."
+        ),
+    ),
+    th.Property(
+        "pipedrive_custom_field_names",
+        th.ObjectType(additional_properties=th.StringType),
+        title="Names of custom fields",
+        description=(
+            "Names for the columns of custom fields, by field code, that stay when a field is"
+            " renamed in Pipedrive."
         ),
     ),
     th.Property(
@@ -227,12 +236,26 @@ SCHEMA: t.Final[dict[str, t.Any]] = th.PropertiesList(
         title="Concurrency",
         description="HTTP requests in flight at most, per service.",
     ),
+    th.Property(
+        "emit_activate_version_messages",
+        th.BooleanType,
+        default=True,
+        title="Remove vanished rows",
+        description=(
+            "After a stream was read whole (`FULL_TABLE`), tell the target by ACTIVATE_VERSION that"
+            " rows which did not come again are gone."
+        ),
+    ),
 ).to_dict()
 
 SECRETS: t.Final = tuple(name for name, prop in SCHEMA["properties"].items() if prop.get("secret"))
 
 #: A token pasted here by mistake must not show either.
 _NOT_ECHOED: t.Final = (*SECRETS, "pipedrive_company_domain")
+_NAMES_BY_CODE: t.Final = (
+    "an object of names by field code, such as"
+    ' {"dcf558aac1ae4e8c4f849ba5e668430d8df9be12": "budget"}'
+)
 _MOMENT: t.Final = "a date and time such as 2026-01-31T00:00:00Z"
 _Validator = extend_validator_with_defaults(DEFAULT_JSONSCHEMA_VALIDATOR)
 
@@ -324,6 +347,7 @@ def check(config: dict[str, t.Any], schema: Mapping[str, t.Any]) -> list[str]:
 
     errors += _check_credentials(config)
     errors += _check_dates(valid("start_date"), valid("end_date"))
+    errors += _check_field_names(valid("pipedrive_custom_field_names"))
     for name in ("pipedrive_api_url", "pipedrive_oauth_url", "pendo_api_url"):
         errors += check_url(name, valid(name))
     return errors
@@ -351,6 +375,8 @@ def _accepted(definition: Mapping[str, t.Any]) -> str:
         return f"a whole number of at least {low}"
     if "pattern" in definition:
         return "the first part of the company's address, such as acme for acme.pipedrive.com"
+    if definition.get("additionalProperties") == {"type": ["string"]}:
+        return _NAMES_BY_CODE
     return {
         "string": _MOMENT if definition.get("format") == "date-time" else "a text",
         "boolean": "true or false",
@@ -403,6 +429,23 @@ def _check_dates(start: str | None, end: str | None) -> list[str]:
         errors.append(
             f"start_date, end_date: start_date ({start}) must be before end_date ({end})."
         )
+    return errors
+
+
+def _check_field_names(names: Mapping[str, str] | None) -> list[str]:
+    name = "pipedrive_custom_field_names"
+    errors = []
+    for code, column in (names or {}).items():
+        if not re.fullmatch("[0-9a-f]{40}", code):
+            errors.append(
+                f"{name}: {redact(repr(code))} is not a field code, which is 40 characters from 0"
+                f" to 9 and a to f. It must be {_NAMES_BY_CODE}."
+            )
+        if not any(char.isalnum() for char in column):
+            errors.append(
+                f"{name}: the name {redact(repr(column))} has no letter or digit. It must be"
+                f" {_NAMES_BY_CODE}."
+            )
     return errors
 
 

@@ -113,11 +113,6 @@ class TapPendoPipedrive(Tap):
         if services.pendo:
             streams += pendo_streams(self)
         if services.pipedrive:
-            if self.config["pipedrive_custom_fields"] == "named":
-                self.logger.warning(
-                    "pipedrive_custom_fields: this version has no named columns yet; custom fields"
-                    " are read as nested."
-                )
             streams += pipedrive_streams(self)
         return streams
 
@@ -149,6 +144,7 @@ class TapPendoPipedrive(Tap):
         memory.prepare()
         streams = [stream for stream in self._api_streams() if stream.is_wanted]
         roots = [stream for stream in streams if stream.parent_stream_type is None]
+        roots.sort(key=lambda stream: stream.comes_last)
         try:
             for number, stream in enumerate(roots):
                 self._fetch_ahead(roots[number:])
@@ -181,7 +177,7 @@ class TapPendoPipedrive(Tap):
             self.logger.debug("Traceback of %s", stream.name, exc_info=True)
             stream.end_early(error)
         stream.report.seconds = time.monotonic() - start
-        stream.finalize_state_progress_markers()
+        stream.close_books()
 
     def _sum_up(self, streams: Sequence[ApiStream]) -> None:
         for stream in streams:

@@ -12,7 +12,7 @@ from tap_pendo_pipedrive.core import timestamps
 from tap_pendo_pipedrive.core.failures import StreamFailed
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
 State = dict[str, t.Any]
 Record = dict[str, t.Any]
@@ -26,16 +26,26 @@ PROGRESS: t.Final = "progress_markers"
 STARTED_AT: t.Final = "starting_replication_value"
 #: In the state while a first, unfiltered reading is not complete.
 FULL_READ: t.Final = "full_read_incomplete"
+#: The JSON schemas of columns that a stream's catalog does not tell of, by name.
+LEARNED: t.Final = "columns_beyond_catalog"
 
 
 def is_readable(state: t.Any) -> bool:  # noqa: ANN401 - whatever stands in a state file
     """Whether a stream's part of the state has the form that the SDK works with."""
     if not isinstance(state, dict):
         return False
-    partitions = state.get("partitions", [])
-    return isinstance(partitions, list) and all(
-        isinstance(each, dict) and isinstance(each.get("context"), dict) for each in partitions
+    partitions, columns = state.get("partitions", []), state.get(LEARNED, {})
+    return (
+        isinstance(partitions, list)
+        and _are_columns(columns)
+        and all(
+            isinstance(each, dict) and isinstance(each.get("context"), dict) for each in partitions
+        )
     )
+
+
+def _are_columns(columns: t.Any) -> bool:  # noqa: ANN401 - whatever stands in a state file
+    return isinstance(columns, dict) and all(isinstance(each, dict) for each in columns.values())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,14 +119,13 @@ class Bookmark:
     def __init__(self, stream: str, state: State, key: str, *, in_order: bool) -> None:
         self._logger = logging.getLogger("tap-pendo-pipedrive").getChild(stream)
         self._state = state
-        self._key = key
+        self.key = key
         self._in_order = in_order
         self._highest = ""
 
-    def advance(self, records: Sequence[Record]) -> None:
-        """Take in records that were written. Those without the key move nothing."""
-        key = self._key
-        found = [value for record in records if (value := record.get(key)).__class__ is str]
+    def advance(self, written: Iterable[t.Any]) -> None:
+        """Take in the keys of records that were written. Those without one move nothing."""
+        found = [value for value in written if value.__class__ is str]
         latest = timestamps.whole_seconds(dt.datetime.now(timestamps.UTC) + CLOCK_TOLERANCE)
         values = [value for value in found if value <= latest]
         if not values:
@@ -131,19 +140,19 @@ class Bookmark:
         state = self._state
         if not self._in_order:
             state = state.setdefault(PROGRESS, {"Note": "Counts when the stream is complete."})
-        state["replication_key"] = key
+        state["replication_key"] = self.key
         state["replication_key_value"] = highest
 
     def _distrust_order(self) -> None:
         """Set the bookmark back until the end, since rows do not come in order."""
         self._logger.warning(
-            "The API does not sort by %s as asked; the bookmark moves at the end only.", self._key
+            "The API does not sort by %s as asked; the bookmark moves at the end only.", self.key
         )
         self._in_order = False
         if self._highest:
             self._state[PROGRESS] = {
                 "Note": "Counts when the stream is complete.",
-                "replication_key": self._key,
+                "replication_key": self.key,
                 "replication_key_value": self._highest,
             }
             self._state.pop("replication_key_value", None)

@@ -9,12 +9,13 @@ from singer_sdk.contrib.msgspec import MsgSpecWriter, encoder
 
 if t.TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    import msgspec
     from singer_sdk.singerlib.encoding.simple import Message
 
 
-def _write(lines: bytearray) -> None:
+def _write(lines: bytes | bytearray) -> None:
     # Unbuffered output (PYTHONUNBUFFERED) may take a part only, for example when a signal comes.
     rest = memoryview(lines)
     while rest:
@@ -46,13 +47,32 @@ class MessageWriter(MsgSpecWriter):
             version: The table version of a full-table run; None for none.
             time_extracted: When their page was fetched.
         """
-        head = b'{"type":"RECORD","stream":' + encoder.encode(stream) + b',"record":'
-        tail = b',"time_extracted":' + encoder.encode(time_extracted.isoformat()) + b"}\n"
-        if version is not None:
-            tail = b',"version":' + encoder.encode(version) + tail
+        head, tail = _frame(stream, version, time_extracted)
         lines = bytearray()
         for record in records:
             lines += head
             encoder.encode_into(record, lines, -1)
             lines += tail
         _write(lines)
+
+    def write_rows(
+        self,
+        stream: str,
+        rows: Sequence[msgspec.Raw],
+        *,
+        version: int | None,
+        time_extracted: dt.datetime,
+    ) -> None:
+        """Write a RECORD message for each row that is JSON already, without line breaks."""
+        if rows:
+            head, tail = _frame(stream, version, time_extracted)
+            _write(b"".join((head, (tail + head).join(rows), tail)))
+
+
+def _frame(stream: str, version: int | None, time_extracted: dt.datetime) -> tuple[bytes, bytes]:
+    """What stands before and behind a record in its message."""
+    head = b'{"type":"RECORD","stream":' + encoder.encode(stream) + b',"record":'
+    tail = b',"time_extracted":' + encoder.encode(time_extracted.isoformat()) + b"}\n"
+    if version is not None:
+        tail = b',"version":' + encoder.encode(version) + tail
+    return head, tail

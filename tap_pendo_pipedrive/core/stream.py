@@ -15,12 +15,21 @@ from decimal import Decimal
 import msgspec
 from singer_sdk import Stream
 from singer_sdk.exceptions import AbortedSyncFailedException, AbortedSyncPausedException
+from singer_sdk.helpers._catalog import get_selected_schema
 from singer_sdk.helpers._state import get_state_if_exists
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.mapper import SameRecordTransform
 
 from tap_pendo_pipedrive.core import timestamps
-from tap_pendo_pipedrive.core.bookmarks import FULL_READ, PROGRESS, STARTED_AT, Bookmark, Span
+from tap_pendo_pipedrive.core.bookmarks import (
+    FULL_READ,
+    LEARNED,
+    PROGRESS,
+    STARTED_AT,
+    Bookmark,
+    Span,
+)
+from tap_pendo_pipedrive.core.drift import Watch, row_type
 from tap_pendo_pipedrive.core.failures import (
     BudgetExhausted,
     StreamFailed,
@@ -44,6 +53,7 @@ Record = dict[str, t.Any]
 _ROWS = list[t.Optional[dict[str, t.Any]]]  # noqa: UP045 - evaluated by msgspec on Python 3.10
 _DECODE_EXACTLY: t.Final = msgspec.json.Decoder(_ROWS, float_hook=Decimal).decode
 _DECODE_FLOATS: t.Final = msgspec.json.Decoder(_ROWS).decode
+_SPLIT: t.Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,13 +85,52 @@ class Page:
         return [row for row in rows if row is not None]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Batch:
     """Shaped records that are written together, after the children of all of them."""
 
     records: list[Record]
     fetched: dt.datetime
     progress: Mapping[str, t.Any] | None = None
+
+    def write(self, writer: MessageWriter, stream: str, version: int | None) -> int:
+        """Write the records, and return their number."""
+        writer.write_records(stream, self.records, version=version, time_extracted=self.fetched)
+        return len(self.records)
+
+    def values(self, key: str) -> list[t.Any]:
+        """The records' values of the replication key."""
+        return [record.get(key) for record in self.records]
+
+
+class UntouchedBatch(Batch):
+    """A page whose rows are records as they stand: they are written as the API wrote them.
+
+    Args:
+        page: The page.
+        rows: Its rows as structs that hold the replication key.
+    """
+
+    def __init__(self, page: Page, rows: list[msgspec.Struct]) -> None:
+        self.fetched = page.fetched
+        self.progress = page.progress
+        self._page = page
+        self.rows = rows
+
+    @functools.cached_property
+    def records(self) -> list[Record]:  # type: ignore[override]  # decoded if anyone needs them
+        """The rows, decoded."""
+        return self._page.decode()
+
+    def write(self, writer: MessageWriter, stream: str, version: int | None) -> int:
+        """Write the rows as they are, and return their number."""
+        rows = _SPLIT(t.cast("msgspec.Raw", self._page.rows))
+        writer.write_rows(stream, rows, version=version, time_extracted=self.fetched)
+        return len(rows)
+
+    def values(self, key: str) -> list[t.Any]:
+        """The rows' values of the replication key."""
+        return [getattr(row, key) for row in self.rows]
 
 
 class Outcome(enum.Enum):
@@ -117,12 +166,17 @@ class ApiStream(Stream):
             follow each row.
         in_windows: The bookmark follows windows of time instead of rows, whose order is not told.
         gated: Only some plans or add-ons have the endpoint.
+        reads_all: A full-table run reads all that there is. If not, it goes on where the last one
+            ended.
+        comes_last: Needs what the other streams have read.
     """
 
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE  # The compiled shaper does it.
 
     path: t.ClassVar[str]
     token_cost: t.ClassVar[int] = 0
+    reads_all: t.ClassVar[bool] = True
+    comes_last: t.ClassVar[bool] = False
     filtered: t.ClassVar[bool] = False
     in_order: t.ClassVar[bool] = False
     in_windows: t.ClassVar[bool] = False
@@ -167,6 +221,17 @@ class ApiStream(Stream):
     dates_may_be_empty: t.ClassVar[bool] = True
     #: Rearranges a row before it is shaped; None where rows need not be.
     prepare: Callable[[Record], Record] | None = None
+
+    @property
+    def selected(self) -> bool:
+        """Whether the catalog selects the stream. One that it lacks needs no schema to tell."""
+        given = self._tap.input_catalog
+        return (given is None or self.name in given) and bool(self.mask.get((), True))
+
+    @selected.setter
+    def selected(self, value: bool | None) -> None:
+        self.metadata.root.selected = value
+        self._mask = self.metadata.resolve_selection()
 
     @property
     def is_wanted(self) -> bool:
@@ -229,14 +294,20 @@ class ApiStream(Stream):
             if filtered and span.start is None:
                 state[FULL_READ] = True
             select = (dataclasses.replace(span, start=None) if filtered else span).selector(key)
-        steps = [step for step in (self.prepare, self._shaper) if step is not None]
         try:
             for page in prefetcher:
+                if select is None and (untouched := self._untouched(page)):
+                    if untouched.rows:
+                        yield untouched
+                    continue
                 records = page.decode()
-                for step in steps:
-                    records = [step(record) for record in records]
+                if self.prepare is not None:
+                    records = [self.prepare(record) for record in records]
+                if (shape := self._shaper) is not None:
+                    records = [shape(record) for record in records]
                 if select is not None:
                     records = [record for record in records if select(record)]
+                self._keep_up_with(records)
                 if records or page.progress:
                     yield Batch(records, page.fetched, page.progress)
         finally:
@@ -261,6 +332,79 @@ class ApiStream(Stream):
         return compile_shaper(
             self.effective_schema, mask, self.converters(), clean_dates=self.dates_may_be_empty
         )
+
+    # Schema drift.
+
+    def property_of(self, path: tuple[str, ...]) -> dict[str, t.Any] | None:
+        """The JSON schema of an attribute that the catalog lacks, if the stream knows one."""
+        definition: dict[str, t.Any] | None = self.schema
+        for name in path:
+            definition = (definition or {}).get("properties", {}).get(name)
+        return definition
+
+    @functools.cached_property
+    def _watch(self) -> Watch:
+        return Watch(
+            self.effective_schema,
+            keys=self.primary_keys,
+            learned=self.stream_state.get(LEARNED),
+            property_of=self.property_of,
+        )
+
+    def _keep_up_with(self, records: list[Record]) -> None:
+        """Send the schema again, wider, before records that do not fit it."""
+        if not self._has_schema_message:
+            return  # The stream is not selected, or only tested.
+        if found := self._watch.widen(records):
+            self.logger.warning(
+                "%s: the catalog does not tell of all that the API answers. The schema is sent"
+                " again with: %s",
+                self.name,
+                ", ".join(found),
+            )
+            self._take_schema(self._watch.schema)
+            super()._write_schema_message()
+            # The next run starts with these columns, and so keeps their types.
+            if learned := self._watch.learned:
+                self.stream_state[LEARNED] = learned
+
+    def _take_schema(self, schema: dict[str, t.Any]) -> None:
+        """Use a schema from here on."""
+        self._input_schema = schema
+        for derived in ("_shaper", "_read_rows"):
+            self.__dict__.pop(derived, None)
+        selected = get_selected_schema(self.name, schema, self.mask)
+        self._tap.mapper.register_raw_stream_schema(self.name, selected, self.primary_keys)
+        self._stream_maps = self._tap.mapper.stream_maps[self.name]
+
+    @functools.cached_property
+    def _read_rows(self) -> Callable[[msgspec.Raw], list[t.Any]] | None:
+        """Reads rows that go out as they came; None where something is to be done with them."""
+        plain = self._has_schema_message and self._is_plain and not self.has_selected_descendents
+        if not (plain and self.prepare is None and not self.converters()):
+            return None
+        if not all(self.mask.values()):
+            return None
+        keys = {self.replication_key} if self.replication_key else set()
+        partition = {name for each in self.partitions or () for name in each}
+        row = row_type(self.effective_schema, required=keys | partition, text=keys)
+        return msgspec.json.Decoder(list[row]).decode  # type: ignore[valid-type]
+
+    def _untouched(self, page: Page) -> UntouchedBatch | None:
+        """Take a page's rows as they stand, if they fit the schema and need no change."""
+        if not isinstance(page.rows, msgspec.Raw) or self._read_rows is None:
+            return None
+        if b"\n" in bytes(page.rows):
+            return None  # A message is one line.
+        try:
+            batch = UntouchedBatch(page, self._read_rows(page.rows))
+        except msgspec.ValidationError:
+            return None
+        if (key := self.replication_key) and min(
+            filter(None, batch.values(key)), default="1"
+        ) < "1":
+            return None
+        return batch
 
     # From records to messages.
 
@@ -327,8 +471,7 @@ class ApiStream(Stream):
             for current in contexts:
                 self._write_starting_replication_value(current)
                 for batch in self.batches(current):
-                    self._sync_batch(batch, current)
-                    count(len(batch.records) if self.selected else 0)
+                    count(self._sync_batch(batch, current))
                 self._note_all_read(current)
                 if current and current == self._get_state_partition_context(current):
                     self._finalize_state(self.get_context_state(current))
@@ -336,37 +479,57 @@ class ApiStream(Stream):
             self._finalize_state(self.stream_state)
         self._write_state_message()
 
-    def _sync_batch(self, batch: Batch, context: Context | None) -> None:
-        """Write the children of a batch, then the batch, then move the bookmark."""
-        partition = self._get_state_partition_context(context) or {}
-        for name, value in partition.items():
-            for record in batch.records:
-                record.setdefault(name, value)
-        for record in batch.records[:1]:
-            for parents in self.generate_child_contexts(record, context):
-                self._sync_children(parents)
+    def _sync_batch(self, batch: Batch, context: Context | None) -> int:
+        """Write the children of a batch, then the batch, then move the bookmark.
+
+        Returns:
+            The number of records written.
+        """
+        if not isinstance(batch, UntouchedBatch):
+            for name, value in (self._get_state_partition_context(context) or {}).items():
+                for record in batch.records:
+                    record.setdefault(name, value)
+            for record in batch.records[:1]:
+                for parents in self.generate_child_contexts(record, context):
+                    self._sync_children(parents)
         if not self.selected:
-            return
-        t.cast("MessageWriter", self._tap.message_writer).write_records(
-            self.name,
-            batch.records,
-            version=self._stream_version,
-            time_extracted=batch.fetched,
-        )
-        self._advance(batch.records)
+            return 0
+        writer = t.cast("MessageWriter", self._tap.message_writer)
+        count = batch.write(writer, self.name, self._stream_version)
+        self._advance(batch)
         self._note_progress(batch.progress, context)
-        before, self.report.records = self.report.records, self.report.records + len(batch.records)
+        before, self.report.records = self.report.records, self.report.records + count
         if self.report.records // self.STATE_MSG_FREQUENCY > before // self.STATE_MSG_FREQUENCY:
             self._write_state_message()
+        return count
 
     def _write_schema_message(self) -> None:
         """Write the schema once, and the children's, who may get no record and yet a table."""
         if not self._has_schema_message:
             self._has_schema_message = True
+            if self.emit_activate_version_messages:
+                self._stream_version = self._initialized_at // 1000
+            if self._watch.learned:
+                self._take_schema(self._watch.schema)
             super()._write_schema_message()
             for child in self.child_streams:
                 if child.selected:
                     child._write_schema_message()  # noqa: SLF001 - the same class
+
+    @property
+    def replaces_table(self) -> bool:
+        """Whether a run brings all rows that there are, so that any others are gone."""
+        whole = self.reads_all and self.replication_method == "FULL_TABLE"
+        return whole and (self.parent is None or self.parent.replaces_table)
+
+    @property
+    def emit_activate_version_messages(self) -> bool:
+        """Whether records carry a version of the table. The files of BATCH messages have none."""
+        wanted = self.replaces_table and self.get_batch_config(self.config) is None
+        return wanted and bool(self.config["emit_activate_version_messages"])
+
+    def _write_activate_version_message(self, full_table_version: int) -> None:
+        """Write nothing at the start: old rows shall stay until all new ones are there."""
 
     def generate_child_contexts(
         self, record: Record, context: Context | None
@@ -421,13 +584,13 @@ class ApiStream(Stream):
         self, latest_record: Record, *, context: Context | None = None
     ) -> None:
         del context
-        self._advance([latest_record])
+        self._advance(Batch([latest_record], dt.datetime.now(timestamps.UTC)))
 
-    def _advance(self, records: list[Record]) -> None:
+    def _advance(self, batch: Batch) -> None:
         """Move the bookmark behind records that were written."""
         self.state_manager.is_flushed = False
         if self._bookmark is not None and not (self._holds_bookmark or self.in_windows):
-            self._bookmark.advance(records)
+            self._bookmark.advance(batch.values(self._bookmark.key))
 
     def _note_progress(self, progress: Mapping[str, t.Any] | None, context: Context | None) -> None:
         """Put into the state what a page says now that it and all before it are written."""
@@ -459,6 +622,20 @@ class ApiStream(Stream):
         yield from self.stream_state.get("partitions", [])
 
     # How it ends.
+
+    def close_books(self) -> None:
+        """Say of this stream and its children, whose turn is over, how far they are complete."""
+        complete = self.report.outcome is Outcome.COMPLETE
+        if complete and self._stream_version is not None:
+            # All rows are there: the target can remove those of before.
+            super()._write_activate_version_message(self._stream_version)
+        self.finalize_state_progress_markers()
+        for child in t.cast("list[ApiStream]", self.child_streams):
+            if not child.is_wanted:
+                continue
+            if child.goes_on:
+                child.report.outcome = self.report.outcome  # It has had as many parents as came.
+            child.close_books()
 
     def end_early(self, reason: Exception) -> None:
         """Note why the stream ended before its end, and leave every bookmark where it is safe."""

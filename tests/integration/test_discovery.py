@@ -9,7 +9,14 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
 from tests.harness import discover, log_text
-from tests.integration.expected import ALL_PENDO, CATALOG, CHILDREN, PIPEDRIVE, STREAMS
+from tests.integration.expected import (
+    ALL_PENDO,
+    CATALOG,
+    CHILDREN,
+    LIVE_IDS,
+    PIPEDRIVE,
+    STREAMS,
+)
 from tests.sandbox import Company, Fault
 
 if TYPE_CHECKING:
@@ -219,16 +226,16 @@ def test_leads_keep_custom_fields_when_definitions_are_forbidden(
 def test_services_are_named_by_their_prefix(
     pendo: PendoServer, pipedrive: PipedriveServer, config: dict[str, Any]
 ) -> None:
-    assert len(PIPEDRIVE | CHILDREN) == 50
+    assert len(PIPEDRIVE | CHILDREN | LIVE_IDS) == 51
     assert len(ALL_PENDO) == 20
-    assert set(entries(discover(config))) == set(PIPEDRIVE) | set(CHILDREN) | set(ALL_PENDO)
+    assert set(entries(discover(config))) == set(CATALOG)
 
 
-def test_named_custom_fields_are_refused_aloud(
-    pipedrive_config: dict[str, Any], caplog: pytest.LogCaptureFixture
+def test_streams_that_a_catalog_lacks_cost_nothing(
+    pipedrive: PipedriveServer, sync_only: Sync
 ) -> None:
-    nested = discover(pipedrive_config)
-    caplog.clear()
-    named = discover(pipedrive_config | {"pipedrive_custom_fields": "named"})
-    assert named == nested
-    assert "pipedrive_custom_fields: this version has no named columns" in caplog.text
+    sync_only("pipedrive_currencies")
+    pipedrive.reset()
+    run = sync_only("pipedrive_currencies")
+    assert set(run.streams) == {"pipedrive_currencies"}
+    assert {request.path for request in pipedrive.requests} == {"/v1/currencies"}

@@ -288,6 +288,8 @@ def test_shape_of_the_state(sync: Sync, company: Company) -> None:
     assert set(bookmarks) <= set(STREAMS)
     for stream, declared in STREAMS.items():
         state = bookmarks.get(stream, {})
+        for column in state.pop("columns_beyond_catalog", {}):
+            assert column == "brand_new_attribute", stream
         if stream in {"pipedrive_deals", "pipedrive_leads", "pipedrive_projects"}:
             assert set(state) == {"partitions"}
             contexts = [partition.pop("context") for partition in state["partitions"]]

@@ -534,7 +534,7 @@ def test_what_an_account_does_not_have_is_skipped_by_name(
     streams = (stream, parent, *FAMILIES.get(stream, ()))
     run = sync_only(*sorted(streams))
     assert (run.exit_code, run.error) == (0, "")
-    # What hangs on it is skipped with it.
+    # Without parents there are no children either.
     skipped = sorted((stream, *FAMILIES.get(stream, ())))
     for each in skipped:
         assert outcome(caplog, each) == "skipped as forbidden"

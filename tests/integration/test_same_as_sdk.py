@@ -37,15 +37,6 @@ if TYPE_CHECKING:
 Patch = pytest.MonkeyPatch
 
 EXTRACTED = re.compile(rb',"time_extracted":"[^"]+"(?=\}$)')
-#: Streams that come by parent and are selected by default.
-BY_PARENT = {
-    "pipedrive_deal_installments",
-    "pipedrive_deal_products",
-    "pipedrive_permission_set_assignments",
-    "pipedrive_project_phases",
-    "pipedrive_role_assignments",
-    "pipedrive_role_settings",
-}
 #: How the API writes amounts: every digit counts.
 AMOUNTS = {
     b"710001.5": b"710001.50",
@@ -72,6 +63,8 @@ class World:
             "pipedrive_api_url": pipedrive.url,
             "pendo_integration_key": pendo.key,
             "pendo_api_url": pendo.url,
+            # A version is the second in which a run began.
+            "emit_activate_version_messages": False,
         }
         self._catalog = harness.discover(self.config)
         self._plain: dict[str, Run] = {}
@@ -126,6 +119,11 @@ def by_page(patch: Patch) -> None:
     """The tap as it is."""
 
 
+def by_first_schema(patch: Patch) -> None:
+    """The tap as it is, but that a schema stays as it was."""
+    patch.setattr(ApiStream, "_keep_up_with", lambda _self, _records: None)
+
+
 def by_record(patch: Patch) -> None:
     """The tap with the SDK's loop over records."""
     patch.setattr(ApiStream, "_is_plain", False)
@@ -137,6 +135,7 @@ def _sdk(patch: Patch, writer: type[Any]) -> None:
     # What the SDK cannot know: the times of Pipedrive's v1.
     converters = property(lambda self: compile_shaper({}, None, self.converters()))
     patch.setattr(ApiStream, "_shaper", converters)
+    by_first_schema(patch)
     patch.setattr(TapPendoPipedrive, "message_writer_class", writer)
 
 
@@ -184,13 +183,26 @@ def differences(ours: Any, sdk: Any, schema: Record, path: str) -> Iterator[str]
         yield f"{path}: {ours!r} instead of {sdk!r}"
 
 
+def without_drift(run: Run) -> list[Record]:
+    """Leave out schemas that are sent again and what the state says of them."""
+    seen: set[str] = set()
+    kept = []
+    for message in copy.deepcopy(run.messages):
+        for state in message.get("value", {}).get("bookmarks", {}).values():
+            state.pop("columns_beyond_catalog", None)
+        if message["type"] != "SCHEMA" or message["stream"] not in seen:
+            kept.append(message)
+        if message["type"] == "SCHEMA":
+            seen.add(message["stream"])
+    return kept
+
+
 def assert_same_values(ours: Run, sdk: Run) -> None:
     """Every message means the same, in the same order."""
     schemas = {message["stream"]: message["schema"] for message in sdk.of_type("SCHEMA")}
-    assert len(ours.messages) == len(sdk.messages)
     assert sdk.of_type("RECORD")
     found: list[str] = []
-    for one, other in zip(ours.messages, sdk.messages, strict=True):
+    for one, other in zip(without_drift(ours), sdk.messages, strict=True):
         if other["type"] != "RECORD":
             assert one == other
             continue
@@ -201,7 +213,7 @@ def assert_same_values(ours: Run, sdk: Run) -> None:
         assert head[0] == head[1]
         assert list(one) == list(other)
         found += differences(one["record"], other["record"], schemas[name], name)
-    assert found == []
+    assert found == [], "\n".join(found[:3])
 
 
 # Tests.
@@ -385,7 +397,8 @@ def test_flattening(depth: int, world: World) -> None:
     extra: Record = {"flattening_enabled": True, "flattening_max_depth": depth}
     pages = world.run(by_page, **extra)
     assert_same_bytes(pages, world.run(by_record, **extra))
-    assert_same_values(pages, world.run(by_sdk, **extra))
+    # An object that no schema declared is one column once the schema tells of it.
+    assert_same_values(world.run(by_first_schema, **extra), world.run(by_sdk, **extra))
     records = pages.records("pipedrive_deals")
     assert any(name.startswith("custom_fields__") for each in records for name in each)
     assert not any(isinstance(each.get("custom_fields"), dict) for each in records)
@@ -431,13 +444,10 @@ def test_full_table_streams_carry_and_activate_a_version(world: World) -> None:
     for run in runs:
         activated = {message["stream"] for message in run.of_type("ACTIVATE_VERSION")}
         full = {name for name, each in STREAMS.items() if each.replication_key is None}
-        # Children come by parent, so that no run of them is a whole table.
-        assert activated == full - BY_PARENT
-        versions = {message["version"] for message in run.of_type("ACTIVATE_VERSION")}
-        assert len(versions) == 1
+        assert activated == full - {"pipedrive_deal_products", "pipedrive_deal_installments"}
+        versions = {each["stream"]: each["version"] for each in run.of_type("ACTIVATE_VERSION")}
         for message in run.of_type("RECORD"):
-            assert ("version" in message) is (message["stream"] in activated)
-            assert message.get("version") in {None, *versions}
+            assert message.get("version") == versions.get(message["stream"])
         run.lines = [number.sub(b'"version":1', line) for line in run.lines]
         for message in run.messages:
             if "version" in message:

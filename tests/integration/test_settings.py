@@ -52,9 +52,11 @@ OPTIONAL = {
     "end_date",
     "pipedrive_company_domain",
     "pipedrive_api_url",
+    "pipedrive_custom_field_names",
     "pendo_api_url",
     "pendo_app_ids",
 }
+CODE = "dcf558aac1ae4e8c4f849ba5e668430d8df9be12"
 
 
 def problems(config: dict[str, Any]) -> list[str]:
@@ -145,6 +147,16 @@ def test_credentials_that_no_header_can_carry(value: str) -> None:
         ("pipedrive_include_archived", 1, "true or false"),
         ("pendo_app_ids", "1,2", "list of whole numbers"),
         ("pendo_app_ids", ["one"], "list of whole numbers"),
+        ("pipedrive_custom_field_names", "budget", "names by field code"),
+        ("pipedrive_custom_field_names", [CODE], "names by field code"),
+        ("pipedrive_custom_field_names", {CODE: 1}, "names by field code"),
+        ("pipedrive_custom_field_names", {CODE: None}, "names by field code"),
+        ("pipedrive_custom_field_names", {CODE: ""}, "no letter or digit"),
+        ("pipedrive_custom_field_names", {CODE: " _ "}, "no letter or digit"),
+        ("pipedrive_custom_field_names", {CODE[:-1]: "budget"}, "40 characters"),
+        ("pipedrive_custom_field_names", {CODE + "0": "budget"}, "40 characters"),
+        ("pipedrive_custom_field_names", {CODE.upper(): "budget"}, "40 characters"),
+        ("pipedrive_custom_field_names", {"budget": CODE}, "40 characters"),
         ("pipedrive_company_domain", "acme.pipedrive.com", "acme"),
         ("pipedrive_company_domain", "evil.example/", "acme"),
         ("pipedrive_company_domain", "https://acme.pipedrive.com", "acme"),
@@ -175,6 +187,7 @@ def test_wrong_value_names_the_setting_and_what_it_accepts(
         ("request_timeout", (1, 3600)),
         ("pendo_region", ("us", "us1", "eu", "jp", "au")),
         ("pipedrive_company_domain", ("acme", "a", "acme-2")),
+        ("pipedrive_custom_field_names", ({}, {CODE: "x"}, {CODE: "予算", "0" * 40: "cf_Budget"})),
         ("start_date", ("2026-01-31", "2026-01-31T00:00:00Z", "2026-01-31T10:00:00.5+02:00")),
     ],
 )
@@ -227,6 +240,13 @@ class TestUrls:
         message = one_problem({"pendo_integration_key": "key", name: url})
         assert message.startswith(f"{name}:")
         assert "SECRET" not in message
+
+
+def test_a_secret_in_the_names_of_custom_fields_is_not_echoed() -> None:
+    secret = "tok-SECRET-12345"
+    for names in ({secret: "budget"}, {CODE: secret, "x": "y"}, {CODE: [secret]}, secret):
+        config = {"pendo_integration_key": secret, "pipedrive_custom_field_names": names}
+        assert secret not in one_problem(config)
 
 
 def test_every_mistake_is_named_at_once() -> None:
@@ -285,6 +305,7 @@ def test_a_secret_of_the_wrong_form_is_not_echoed(
         "pipedrive_company_domain",
         "pipedrive_api_url",
         "pendo_app_ids",
+        "pipedrive_custom_field_names",
         "unknown_setting",
     ],
 )
@@ -350,6 +371,7 @@ def test_environment_gives_every_type(environment: pytest.MonkeyPatch) -> None:
             "pendo_integration_key": "key",
             "pendo_app_ids": "[-323232, 5184920477540352]",
             "pendo_lookback_days": "3",
+            "pipedrive_custom_field_names": f'{{"{CODE}": "budget"}}',
             "fail_on_forbidden": "true",
             "pipedrive_include_deleted": "false",
             "start_date": "2026-01-01T00:00:00Z",
@@ -359,6 +381,7 @@ def test_environment_gives_every_type(environment: pytest.MonkeyPatch) -> None:
     config = TapPendoPipedrive(parse_env_config=True, setup_mapper=False).config
     assert config["pendo_app_ids"] == [-323232, 5184920477540352]
     assert config["pendo_lookback_days"] == 3
+    assert config["pipedrive_custom_field_names"] == {CODE: "budget"}
     assert config["fail_on_forbidden"] is True
     assert config["pipedrive_include_deleted"] is False
     assert config["start_date"] == "2026-01-01T00:00:00Z"
@@ -381,6 +404,9 @@ def test_empty_variables_count_as_not_set(environment: pytest.MonkeyPatch) -> No
         ("max_retries", "21"),
         ("pendo_app_ids", "1,2"),
         ("pendo_app_ids", "{}"),
+        ("pipedrive_custom_field_names", "budget"),
+        ("pipedrive_custom_field_names", f"{CODE}: budget"),
+        ("pipedrive_custom_field_names", f'{{"{CODE}": 1}}'),
         ("fail_on_forbidden", "perhaps"),
     ],
 )

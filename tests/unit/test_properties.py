@@ -451,7 +451,7 @@ def test_bookmark_of_sorted_rows_is_the_last_one_written(
     state: Record = {}
     bookmark = Bookmark("any", state, "t", in_order=True)
     for number, page in enumerate(timeline):
-        bookmark.advance(page)
+        bookmark.advance([row.get("t") for row in page])
         written = _moments(itertools.chain(*timeline[: number + 1]))
         rest = _moments(itertools.chain(*timeline[number + 1 :]))
         assert PROGRESS not in state
@@ -487,7 +487,7 @@ def test_bookmark_of_unsorted_rows_counts_at_the_end_only(
     written: list[dt.datetime] = []
     while records:
         page, records = records[:4], records[4:]
-        bookmark.advance(page)
+        bookmark.advance([row.get("t") for row in page])
         written += _moments(page)
         in_order = promised and written == sorted(written)
         value = state.get("replication_key_value")
@@ -513,7 +513,7 @@ def test_bookmark_stays_behind_the_clock(minutes: list[int], in_order: bool) -> 
     state: Record = {}
     bookmark = Bookmark("any", state, "t", in_order=in_order)
     for moment in moments:
-        bookmark.advance([{"t": _written(moment)}])
+        bookmark.advance([_written(moment)])
     finalize_state_progress_markers(state)
     value = state.get("replication_key_value")
     # Rows at the edge may fall on either side while the clock moves on.

@@ -65,6 +65,7 @@ PRIMARY_KEYS = {
     "pipedrive_lead_sources": "name",
     "pipedrive_leads": "id",
     "pipedrive_legacy_teams": "id",
+    "pipedrive_live_ids": "entity, id",
     "pipedrive_mail_messages": "id",
     "pipedrive_mail_threads": "id, folder",
     "pipedrive_note_comments": "uuid",
@@ -117,9 +118,14 @@ MADE_BY_THE_TAP = {
     "pendo_visitor_history": {"history_key", "visitor_id"},
     "pendo_visitor_metadata": {"metadata_group", "field"},
     "pendo_visitors": {"last_updated_at"},
+    **{
+        f"pipedrive_{entity}_fields": {"column_name"}
+        for entity in ("activity", "deal", "organization", "person", "product", "project")
+    },
     "pipedrive_deal_followers": {"deal_id"},
     "pipedrive_deal_participants": {"deal_id"},
     "pipedrive_leads": {"custom_fields"},
+    "pipedrive_live_ids": {"entity"},
     "pipedrive_mail_threads": {"folder"},
     "pipedrive_organization_followers": {"organization_id"},
     "pipedrive_person_followers": {"person_id"},
@@ -295,7 +301,7 @@ def test_there_is_one_schema_for_each_stream() -> None:
     }
 
     assert found == set(PRIMARY_KEYS)
-    assert len(found) == 70
+    assert len(found) == 71
     assert set(API) == found
 
 
@@ -406,6 +412,8 @@ def test_column_names(stream: str) -> None:
 
     assert [name for name in columns if not re.fullmatch(r"[a-z][a-z0-9_]*", name)] == []
     assert all(len(name) <= 63 for name in columns)  # PostgreSQL cuts longer names off
+    # So begin the columns of custom fields, whatever their names.
+    assert not any(name.startswith("cf_") for name in columns)
 
 
 def test_custom_fields_are_left_to_discovery() -> None:

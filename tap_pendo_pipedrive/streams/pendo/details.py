@@ -167,6 +167,7 @@ class VisitorHistory(DetailStream):
     path = "/api/v1/visitor/{id}/history"
     primary_keys = ("history_key",)
     selected_by_default = False
+    reads_all = False
 
     #: In the state: the day up to which every visitor's history was read.
     READ_UNTIL = "history_read_until"

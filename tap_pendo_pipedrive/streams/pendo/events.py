@@ -56,6 +56,7 @@ class EventStream(PendoStream):
     path = aggregation.PATH
     primary_keys = ("event_key",)
     filtered = in_windows = True
+    reads_all = False
     source: t.ClassVar[str]
     measures: t.ClassVar[frozenset[str]] = MEASURES
     dimensions: t.ClassVar[frozenset[str]] = DIMENSIONS

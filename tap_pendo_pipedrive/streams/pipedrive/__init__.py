@@ -36,8 +36,8 @@ from tap_pendo_pipedrive.streams.pipedrive.contacts import (
 )
 from tap_pendo_pipedrive.streams.pipedrive.custom_fields import (
     CustomFieldStream,
-    Definitions,
     FieldStream,
+    Pins,
 )
 from tap_pendo_pipedrive.streams.pipedrive.fields import (
     ActivityFields,
@@ -49,6 +49,7 @@ from tap_pendo_pipedrive.streams.pipedrive.fields import (
     ProductFields,
     ProjectFields,
 )
+from tap_pendo_pipedrive.streams.pipedrive.live_ids import ENTITIES, LiveIds
 from tap_pendo_pipedrive.streams.pipedrive.mail import (
     MailMessages,
     MailThreads,
@@ -104,6 +105,7 @@ PIPEDRIVE_STREAMS: t.Final[tuple[type[PipedriveStream], ...]] = (
     LeadSources,
     Leads,
     LegacyTeams,
+    LiveIds,
     MailMessages,
     MailThreads,
     NoteComments,
@@ -140,18 +142,23 @@ PIPEDRIVE_STREAMS: t.Final[tuple[type[PipedriveStream], ...]] = (
 def pipedrive_streams(tap: TapPendoPipedrive) -> list[PipedriveStream]:
     """Create the streams around one client, each with what it needs of the others."""
     client = PipedriveClient(tap.config)
-    definitions = Definitions(client)
     streams = [stream(tap, client) for stream in PIPEDRIVE_STREAMS]
     by_name = {stream.name: stream for stream in streams}
     by_type: dict[type, PipedriveStream] = {type(stream): stream for stream in streams}
+    described = {s.fields_stream for s in streams if isinstance(s, CustomFieldStream)}
+    pins = Pins(tap.config.get("pipedrive_custom_field_names") or {}, described)
     for stream in streams:
         if isinstance(stream, FieldStream):
-            stream.definitions = definitions
+            stream.pins = pins
         if isinstance(stream, CustomFieldStream):
             stream.fields = t.cast("FieldStream", by_name[stream.fields_stream])
         if stream.parent_stream_type is not None:
             stream.parent = by_type[stream.parent_stream_type]
+        if isinstance(stream, LiveIds):
+            stream.sources = {entity: by_type[kind] for entity, kind in ENTITIES.items()}
+            for source in stream.sources.values():
+                source.live_ids = stream
     if tap.input_catalog is None:
-        for name in {s.fields_stream for s in streams if isinstance(s, CustomFieldStream)}:
+        for name in described:
             t.cast("FieldStream", by_name[name]).fetch_early()
     return streams

@@ -46,13 +46,6 @@ class ParentStream(PipedriveStream):
         children = t.cast("list[ChildStream]", self.child_streams)
         return [child for child in children if child.selected and child.goes_on]
 
-    def end_early(self, reason: Exception) -> None:
-        """End the children too: those of the parents to come are not read."""
-        super().end_early(reason)
-        for child in self.wanted_children:
-            child.report.outcome = self.report.outcome
-            child.close()
-
     def batches(self, context: Context | None) -> Iterator[Batch]:
         """Yield the records in batches whose children are fetched ahead."""
         waiting: collections.deque[tuple[Batch, tuple[t.Any, ...]]] = collections.deque()

@@ -75,6 +75,7 @@ class MailMessages(ChildStream, V1Stream):
     primary_keys = ("id",)
     parent_stream_type = MailThreads
     parent_key = "mail_thread_id"
+    reads_all = False
 
     #: In the state: the latest change of a thread up to which all messages were read.
     READ_UNTIL = "threads_read_until"

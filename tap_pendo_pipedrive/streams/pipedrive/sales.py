@@ -25,7 +25,7 @@ if t.TYPE_CHECKING:
     from singer_sdk.helpers.types import Context
 
     from tap_pendo_pipedrive.core.bookmarks import Bookmark
-    from tap_pendo_pipedrive.core.stream import Record
+    from tap_pendo_pipedrive.core.stream import Batch, Record
 
 
 class ArchivingStream(PipedriveStream):
@@ -139,10 +139,10 @@ class DealFlow(ChildStream, OffsetStream):
         del context
         return {}
 
-    def _advance(self, records: list[Record]) -> None:
+    def _advance(self, batch: Batch) -> None:
         # The deals' changes are in no common order; one bookmark keeps the newest of all.
         self._only_bookmark = self._bookmark = self._only_bookmark or self._bookmark
-        super()._advance(records)
+        super()._advance(batch)
 
 
 class DealParticipants(ChildStream, OffsetStream):
@@ -186,7 +186,8 @@ class Leads(ArchivingStream, CustomFieldStream, OffsetStream):
 
     def prepare(self, row: Record) -> Record:
         """Give leads the deals' form of custom fields."""
-        return nest_v1(row, self.custom_fields)
+        row = nest_v1(row, self.definitions.custom)
+        return self.into_columns(row) if self.is_named else row
 
 
 class LeadLabels(V1Stream):

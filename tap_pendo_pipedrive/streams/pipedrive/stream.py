@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 import typing as t
 from importlib import resources
@@ -22,6 +23,9 @@ if t.TYPE_CHECKING:
 
     from singer_sdk.helpers.types import Context
 
+    from tap_pendo_pipedrive.core.stream import Batch
+    from tap_pendo_pipedrive.streams.pipedrive.live_ids import LiveIds
+
 Params = dict[str, t.Union[str, int]]  # noqa: UP007 - an alias is evaluated on Python 3.10
 
 _SCHEMAS: t.Final = SchemaDirectory(resources.files("tap_pendo_pipedrive.schemas.pipedrive"))
@@ -38,11 +42,14 @@ class PipedriveStream(ApiStream):
     """
 
     params: t.ClassVar[Params] = {}
-    #: How the list is asked to be sorted by the replication key.
+    #: How the list is asked to be sorted by the replication key, or by id.
     ascending: t.ClassVar[Params] = {}
     descending: t.ClassVar[Params] = {}
     has_until: t.ClassVar[bool] = False
+    by_id: t.ClassVar[Params] = {}
     include_fields: t.ClassVar[tuple[str, ...]] = ()
+    #: The stream that wants to know the ids of all rows, if there is one.
+    live_ids: LiveIds | None = None
     rows_in: t.ClassVar[pages.RowsIn | None] = None
 
     @functools.cached_property
@@ -80,7 +87,18 @@ class PipedriveStream(ApiStream):
 
     def walk(self, context: Context | None, params: Params) -> Iterator[pages.Answered]:
         """Fetch a list's pages."""
+        return self.follow(self.request(context, params))
+
+    def follow(self, request: Request) -> Iterator[pages.Answered]:
+        """Fetch all pages of what a request asks for."""
         raise NotImplementedError
+
+    def batches(self, context: Context | None) -> Iterator[Batch]:
+        """Yield the records of a partition, and let their ids be kept if they are wanted."""
+        batches = super().batches(context)
+        if self.live_ids is None or not self.live_ids.selected:
+            return batches
+        return self.live_ids.census.watch(self, context, batches)
 
     def pages(self, context: Context | None, span: Span) -> Iterator[Page]:
         """Fetch what changed within a span, or everything."""
@@ -123,13 +141,14 @@ class CursorStream(PipedriveStream):
     """
 
     token_cost = 10
+    by_id: t.ClassVar[Params] = {"sort_by": "id", "sort_direction": "asc"}
     ascending: t.ClassVar[Params] = {"sort_by": "update_time", "sort_direction": "asc"}
     descending: t.ClassVar[Params] = {"sort_by": "update_time", "sort_direction": "desc"}
 
-    def walk(self, context: Context | None, params: Params) -> Iterator[pages.Answered]:
+    def follow(self, request: Request) -> Iterator[pages.Answered]:
         """Follow the list's cursors."""
-        request = self.request(context, {"limit": pages.LARGEST_PAGE, **params})
-        return pages.cursor_pages(self.client, request)
+        params = {"limit": pages.LARGEST_PAGE, **request.params}
+        return pages.cursor_pages(self.client, dataclasses.replace(request, params=params))
 
     def walk_span(self, context: Context | None, span: Span) -> Iterator[Page]:
         """Fetch the rows of a span, in windows at once if they are many."""
@@ -156,9 +175,9 @@ class WholeStream(PipedriveStream):
 
     token_cost = 10
 
-    def walk(self, context: Context | None, params: Params) -> Iterator[pages.Answered]:
+    def follow(self, request: Request) -> Iterator[pages.Answered]:
         """Fetch the list."""
-        return pages.single_page(self.client, self.request(context, params), self.rows_in)
+        return pages.single_page(self.client, request, self.rows_in)
 
 
 class V1Stream(WholeStream):
@@ -181,14 +200,15 @@ class OffsetStream(V1Stream):
     """
 
     page_size: t.ClassVar[int] = pages.LARGEST_PAGE
+    by_id: t.ClassVar[Params] = {"sort": "id ASC"}
     tells_more: t.ClassVar[bool] = True
     ascending: t.ClassVar[Params] = {"sort": "update_time ASC"}
     descending: t.ClassVar[Params] = {"sort": "update_time DESC"}
 
-    def walk(self, context: Context | None, params: Params) -> Iterator[pages.Answered]:
+    def follow(self, request: Request) -> Iterator[pages.Answered]:
         """Walk the list's offsets."""
         listed = pages.OffsetList(
-            self.request(context, params),
+            request,
             self.page_size,
             self.primary_keys,
             rows_in=self.rows_in,
