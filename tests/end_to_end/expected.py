@@ -21,30 +21,44 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 Rows = dict[Any, Row]
 
-FIELDS = ("activity", "deal", "organization", "person", "product")
+FIELDS = ("activity", "deal", "organization", "person", "product", "project")
 
-#: Every stream and its primary key.
-STREAMS: dict[str, str] = {
+#: Every stream and its primary key, of one column or several.
+STREAMS: dict[str, str | tuple[str, ...]] = {
     **dict.fromkeys((f"pipedrive_{entity}_fields" for entity in FIELDS), "field_code"),
     **dict.fromkeys(
         (
             "pipedrive_activities",
             "pipedrive_activity_types",
+            "pipedrive_call_logs",
             "pipedrive_currencies",
+            "pipedrive_deal_flow",
+            "pipedrive_deal_installments",
+            "pipedrive_deal_participants",
             "pipedrive_deal_products",
             "pipedrive_deals",
             "pipedrive_files",
             "pipedrive_filters",
+            "pipedrive_goals",
             "pipedrive_lead_labels",
             "pipedrive_leads",
+            "pipedrive_legacy_teams",
+            "pipedrive_mail_messages",
             "pipedrive_notes",
+            "pipedrive_organization_relationships",
             "pipedrive_organizations",
             "pipedrive_permission_sets",
             "pipedrive_persons",
             "pipedrive_pipelines",
+            "pipedrive_product_variations",
             "pipedrive_products",
+            "pipedrive_project_boards",
+            "pipedrive_project_phases",
+            "pipedrive_project_templates",
+            "pipedrive_projects",
             "pipedrive_roles",
             "pipedrive_stages",
+            "pipedrive_tasks",
             "pipedrive_users",
             "pendo_features",
             "pendo_guides",
@@ -53,6 +67,41 @@ STREAMS: dict[str, str] = {
         ),
         "id",
     ),
+    **{
+        f"pipedrive_{entity}_followers": (f"{entity}_id", "user_id")
+        for entity in ("deal", "organization", "person", "product")
+    },
+    "pipedrive_lead_fields": "key",
+    "pipedrive_lead_sources": "name",
+    "pipedrive_mail_threads": ("id", "folder"),
+    "pipedrive_note_comments": "uuid",
+    "pipedrive_note_fields": "key",
+    "pipedrive_permission_set_assignments": ("permission_set_id", "user_id"),
+    "pipedrive_role_assignments": ("role_id", "user_id"),
+    "pipedrive_role_settings": "role_id",
+}
+#: Streams that take a request for each of many objects.
+COSTLY = (
+    "pipedrive_deal_flow",
+    "pipedrive_deal_followers",
+    "pipedrive_deal_participants",
+    "pipedrive_mail_messages",
+    "pipedrive_note_comments",
+    "pipedrive_organization_followers",
+    "pipedrive_organization_relationships",
+    "pipedrive_person_followers",
+    "pipedrive_product_followers",
+    "pipedrive_product_variations",
+)
+#: Columns that copy or count other rows.
+COPIES = {
+    "added_by_user_id",
+    "person",
+    "person_id",
+    "rel_linked_org_id",
+    "rel_owner_org_id",
+    "related_item_data",
+    "related_organization_name",
 }
 
 V1_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
@@ -79,8 +128,19 @@ PENDO_TIMES = {
 def expected(company: Company, stream: str) -> Rows:
     """Tell what a stream's table holds after a complete load, by primary key."""
     rows = [dict(row) for row in company.rows(stream)]
+    if stream == "pipedrive_projects":
+        # Deleted ones too.
+        rows = [
+            {**row, "is_archived": bool(row["archive_time"])}
+            for row in company.tables["projects"].values()
+        ]
+    if stream == "pipedrive_organization_relationships":
+        # Each comes with both of its organizations; what the owner sees is written.
+        rows = [row for row in rows if row["calculated_related_org_id"] == linked(row)]
     if stream.startswith("pendo_"):
         rows = [pendo_row(row) for row in rows]
+    elif stream == "pipedrive_deal_participants":
+        rows = [v1_times(row) for row in rows]
     else:
         rows = [{name: v1_time(value) for name, value in row.items()} for row in rows]
     if stream == "pipedrive_leads":
@@ -91,9 +151,20 @@ def expected(company: Company, stream: str) -> Rows:
     if stream == "pipedrive_files":
         for row in rows:
             row |= {name: bool(row[name]) for name in ("active_flag", "inline_flag")}
-    if stream.endswith("_fields"):
+    if STREAMS[stream] == "field_code":
         rows = with_column_names(rows)
-    return {row[STREAMS[stream]]: row for row in rows}
+    return {identity(stream, row): row for row in rows}
+
+
+def identity(stream: str, row: Row) -> Any:
+    """A row's primary key: a value, or several."""
+    key = STREAMS[stream]
+    return row[key] if isinstance(key, str) else tuple(row[name] for name in key)
+
+
+def linked(relationship: Row) -> Any:
+    """The id of the organization that the owner is linked to."""
+    return relationship["rel_linked_org_id"]["value"]
 
 
 def expect_all(company: Company) -> dict[str, Rows]:
@@ -107,6 +178,13 @@ def v1_time(value: Any) -> Any:
     if isinstance(value, str) and V1_TIME.fullmatch(value):
         return None if value.startswith("0000") else value.replace(" ", "T") + "Z"
     return value
+
+
+def v1_times(value: Any) -> Any:
+    """Write all times in an object of the old API as RFC 3339."""
+    if isinstance(value, dict):
+        return {name: v1_times(item) for name, item in value.items()}
+    return [v1_times(item) for item in value] if isinstance(value, list) else v1_time(value)
 
 
 def pendo_row(row: Row) -> Row:
@@ -181,11 +259,11 @@ def _plain_time(value: str | dt.date) -> str | dt.datetime:
 
 
 def is_counter(column: str) -> bool:
-    """Whether a column counts other rows.
+    """Whether a column counts or copies other rows.
 
-    Counters move without the row's update time, so that no incremental reading can follow them.
+    These change without the row's update time, so that no incremental reading can follow them.
     """
-    return column.endswith("_count")
+    return column.endswith("_count") or column in COPIES
 
 
 def differences(
@@ -204,30 +282,29 @@ def differences(
     Returns:
         A line for each difference; empty when the table is right.
     """
-    key = STREAMS[stream]
     final = moments[-1]
     found: list[str] = []
     seen: set[Any] = set()
     for row in loaded:
-        identity = row[key]
-        if identity in seen:
-            found.append(f"{stream} {identity}: twice in the table")
-        seen.add(identity)
-        if identity in final:
+        key = identity(stream, row)
+        if key in seen:
+            found.append(f"{stream} {key}: twice in the table")
+        seen.add(key)
+        if key in final:
             # Counters of older moments count where nothing else has changed since.
-            candidates = [final[identity]] + [
-                {**final[identity], **_counters(each[identity])}
+            candidates = [final[key]] + [
+                {**final[key], **_counters(each[key])}
                 for each in moments[:-1]
-                if identity in each and _same_time(each[identity], final[identity])
+                if key in each and _same_time(each[key], final[key])
             ]
         else:
-            candidates = [each[identity] for each in moments if identity in each]
+            candidates = [each[key] for each in moments if key in each]
         problems = [_row_differences(row, candidate, columns) for candidate in candidates]
         if not problems:
-            found.append(f"{stream} {identity}: the company never had this row")
+            found.append(f"{stream} {key}: the company never had this row")
         elif all(problems):
-            found += [f"{stream} {identity}: {problem}" for problem in problems[0]]
-    found += [f"{stream} {identity}: missing" for identity in final if identity not in seen]
+            found += [f"{stream} {key}: {problem}" for problem in problems[0]]
+    found += [f"{stream} {key}: missing" for key in final if key not in seen]
     return found
 
 

@@ -39,6 +39,9 @@ INCREMENTAL = [
         "products",
     )
 ]
+#: Lists that are asked for by parent, and those that come by folder.
+BY_PARENT = {"/api/v2/phases", "/v1/organizationRelationships"}
+MAIL = "/v1/mailbox/mailThreads"
 DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
@@ -148,19 +151,29 @@ def test_full_then_incremental(
     before = expect_all(company)
     assert_equal(warehouse, before)
 
+    asked = pipedrive.stats()["paths"].items()
+    before_children = sum(each["requests"] for path, each in asked if "{id}" in path)
+
     a_busy_day(company)
     pipedrive.reset()
     pendo.reset()
     second = warehouse.load(config, first)
     after = expect_all(company)
     assert_equal(warehouse, before, after)
-    # One page of each list, and the line items of the deals that changed, archived ones apart.
-    paths = pipedrive.stats()["paths"]
-    assert paths.pop("/api/v2/deals/products")["requests"] <= 2
+    # One page of each list, and what belongs to the deals that changed, archived ones apart.
+    paths = {path: asked["requests"] for path, asked in pipedrive.stats()["paths"].items()}
+    for child in ("products", "installments"):
+        assert paths.pop(f"/api/v2/deals/{child}") <= 2
+    by_parent = {
+        path: count for path, count in paths.items() if "{id}" in path or path in BY_PARENT
+    }
+    assert sum(by_parent.values()) < before_children / 3
     # Discovery has asked for the definitions of custom fields and metadata.
-    discovered = {f"/api/v2/{each}Fields" for each in ("deal", "person", "organization", "product")}
-    once = {path: 2 if path in discovered else 1 for path in paths}
-    assert {path: asked["requests"] for path, asked in paths.items()} == once
+    entities = ("deal", "person", "organization", "product", "project")
+    twice = {"/v1/goals/find", *(f"/api/v2/{entity}Fields" for entity in entities)}
+    # Each folder, and whether that was all.
+    once = {path: 2 if path in twice else 8 if path == MAIL else 1 for path in paths}
+    assert paths == once | by_parent
     assert pendo.stats()["requests"] == sum(stream.startswith("pendo_") for stream in STREAMS) + 2
 
     # Nothing has changed: no bookmark moves, and what comes again is the rows at the bookmarks.

@@ -509,7 +509,7 @@ def test_a_pause_holds_back_the_whole_service(
 def test_burst_limit_is_learned_and_kept(
     monkeypatch: pytest.MonkeyPatch, company: Company, pendo_config: dict[str, Any]
 ) -> None:
-    with PipedriveServer(company, burst=16, block_after=3) as server:
+    with PipedriveServer(company, burst=32, block_after=3) as server:
         config = {"pipedrive_api_token": server.token, "pipedrive_api_url": server.url}
         run = harness.run_tap(monkeypatch, pendo_config | config)
         assert {request.status for request in server.requests} == {200}
