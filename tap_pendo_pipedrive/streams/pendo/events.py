@@ -72,7 +72,7 @@ class EventStream(PendoStream):
     @functools.cached_property
     def prepare(self) -> Callable[[Record], Record]:  # type: ignore[override]
         """Shapes a row and adds its key."""
-        return KeyMaker(self.measures, self.dimensions).adder()
+        return KeyMaker(self.measures, self.dimensions).shaper("event_key")
 
     def pages(self, context: Context | None, span: Span) -> Iterator[Page]:
         """Fetch the buckets of a span that have ended."""
