@@ -34,7 +34,11 @@ PEER_VERSION = "1.2.0"
 
 
 def day_of_rows(rows: int) -> bytes:
-    """Make a day of rows; the text ``@@@@@@@@@@@HH`` stands where an hour's milliseconds go."""
+    """Make a day of rows, with marks where :func:`_move` puts times.
+
+    The text ``@@HH@@`` stands for an hour. A number that begins with ``999999HH`` is a time of its
+    own within the hour's first 100 seconds.
+    """
     made = []
     for number in range(rows):
         hour = number % 24
@@ -47,8 +51,8 @@ def day_of_rows(rows: int) -> bytes:
                 "week": "@@week@@",
                 "month": "@@week@@",
                 "quarter": "@@week@@",
-                "firstTime": f"@@{hour:02}@@",
-                "lastTime": f"@@{hour:02}@@",
+                "firstTime": int(f"999999{hour:02}{number % 100_000:05}"),
+                "lastTime": int(f"999999{hour:02}{number * 7 % 100_000:05}"),
                 "featureId": f"feature-{number % FEATURES:03}",
                 "numEvents": 1 + number % 7,
                 "numMinutes": 1 + number % 3,
@@ -92,7 +96,8 @@ def _move(text: bytes, first: int) -> bytes:
     """Put a day's times where a prepared text has none."""
     text = text.replace(b'"@@week@@"', str(first - first % DAY_MS).encode())
     for hour in range(24):
-        text = text.replace(b'"@@%02d@@"' % hour, str(first + hour * HOUR_MS).encode())
+        begin = str(first + hour * HOUR_MS).encode()
+        text = text.replace(b'"@@%02d@@"' % hour, begin).replace(b"999999%02d" % hour, begin[:8])
     return text
 
 

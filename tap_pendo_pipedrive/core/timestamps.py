@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import functools
 
 UTC = dt.timezone.utc
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - its text shall have no offset
@@ -62,11 +63,18 @@ def from_epoch_ms(milliseconds: float) -> str | None:
     if not milliseconds:
         return None
     seconds, rest = divmod(int(milliseconds), 1000)
+    minutes, seconds = divmod(seconds, 60)
     try:
-        text = (_EPOCH + dt.timedelta(seconds=seconds)).isoformat()
+        text = f"{_minute(minutes)}{seconds:02}"
     except OverflowError:
         return None
     return f"{text}.{rest:03}Z" if rest else f"{text}Z"
+
+
+@functools.lru_cache(maxsize=1 << 12)
+def _minute(minutes: int) -> str:
+    """Write minutes since 1970 as ``YYYY-MM-DDTHH:MM:``. Times of events share a few."""
+    return (_EPOCH + dt.timedelta(minutes=minutes)).isoformat()[:-2]
 
 
 def from_v1(value: str) -> str | None:

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tap_pendo_pipedrive.core import timestamps
 from tap_pendo_pipedrive.core.http import BadBodyError
 from tap_pendo_pipedrive.streams.pendo import aggregation
 from tap_pendo_pipedrive.streams.pendo.events import EventStream, InteractionStream
-from tap_pendo_pipedrive.streams.pendo.shaping import MEASURES, KeyMaker
+from tap_pendo_pipedrive.streams.pendo.shaping import MEASURES, KeyMaker, shape_row, snake_case
 
 Row = dict[str, Any]
 
@@ -229,3 +230,39 @@ def test_a_number_has_one_form() -> None:
     assert GROUPED.key(row) == GROUPED.key({**row, "latitude": 4, "hour": 1_772_000_000_000.0})
     assert SINGLE.key({**row, "pollResponse": 7}) == SINGLE.key({**row, "pollResponse": 7.0})
     assert SINGLE.key({**row, "pollResponse": 7}) != SINGLE.key({**row, "pollResponse": "7"})
+
+
+def test_keys_are_what_loaded_tables_hold() -> None:
+    row = {
+        "visitorId": "é",
+        "accountId": None,
+        "appId": -323232,
+        "hour": 1_772_000_000_000,
+        "latitude": 59.437,
+        "longitude": 24.0,
+        "numEvents": 3,
+        "firstTime": 1_772_000_000_123,
+        "properties": {"plan": "team", "__sg__": {"b": 1, "a": [None, 2.0]}},
+        "parameters": {},
+    }
+    assert GROUPED.key(row) == "258380266f0e72ea18124b3877ba1a34"
+    assert GROUPED.key({**row, "newText": "t", "newNumber": 7}) == (
+        "b8623b714e889aa68b80243afe6cfca5"
+    )
+    single = {"visitorId": "v", "browserTime": 1_772_000_000_123, "pollResponse": 7.0}
+    assert SINGLE.key({**single, "type": "guideSeen", "receivedTime": 1}) == (
+        "45f264b881612035e8f4124baf21f0bb"
+    )
+
+
+@given(rows=st.lists(DIMENSIONS, min_size=1, max_size=5), seed=st.randoms())
+@settings(max_examples=100, deadline=None)
+def test_a_shaped_row_has_the_key_and_the_columns(rows: list[Row], seed: Any) -> None:
+    """Rows of one layout and of others take turns."""
+    shape = GROUPED.shaper("event_key")
+    for row in rows + seed.sample(rows, len(rows)):
+        record = shape(row)
+        assert record == {**shape_row(row), "event_key": GROUPED.key(row)}
+        assert list(record) == [*map(snake_case, row), "event_key"]
+        assert record["visitor_id"] == row["visitorId"]
+        assert record["hour"] == timestamps.from_epoch_ms(row["hour"])

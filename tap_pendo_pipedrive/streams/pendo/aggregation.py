@@ -6,6 +6,7 @@ Source: Pendo, "Engage API" (POST /api/v1/aggregation) and its ETL examples.
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing as t
 
 import msgspec
@@ -30,6 +31,7 @@ class _Row(msgspec.Struct):
     """Any object."""
 
 
+_TEXT_NEXT: t.Final = re.compile(rb'\s*"').match
 _SPLIT: t.Final = msgspec.json.Decoder(list[t.Optional[_Row]]).decode  # noqa: UP045 - for msgspec
 
 
@@ -143,7 +145,8 @@ def slices(body: IO[bytes]) -> Iterator[Page]:
         rest += more
         end = len(rest)
         while (end := rest.rfind(b"},", 0, end)) > 0:
-            if page := _page(rest[: end + 1] + b"]"):
+            # Before an attribute's name, a cut would be within a row: that shows without parsing.
+            if not _TEXT_NEXT(rest, end + 2) and (page := _page(rest[: end + 1] + b"]")):
                 yield page
                 rest = b"[" + rest[end + 2 :]
                 break

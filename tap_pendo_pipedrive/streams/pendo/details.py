@@ -19,8 +19,8 @@ from tap_pendo_pipedrive.core.stream import Page
 from tap_pendo_pipedrive.streams.pendo import aggregation
 from tap_pendo_pipedrive.streams.pendo.catalog import Guides, Reports
 from tap_pendo_pipedrive.streams.pendo.people import Visitors, read_by_id
-from tap_pendo_pipedrive.streams.pendo.shaping import KeyMaker, hash_of, shape_row
-from tap_pendo_pipedrive.streams.pendo.stream import PendoStream, Rows
+from tap_pendo_pipedrive.streams.pendo.shaping import KeyMaker, hash_of
+from tap_pendo_pipedrive.streams.pendo.stream import PendoStream
 from tap_pendo_pipedrive.streams.pendo.windows import DAY
 
 if t.TYPE_CHECKING:
@@ -38,11 +38,6 @@ HISTORY: t.Final = 180 * DAY
 class DetailStream(PendoStream):
     """A stream with a request for each object, several at a time."""
 
-    def objects(self, path: str, params: dict[str, str | int] | None = None) -> list[Record]:
-        """Fetch a list of the objects to ask for."""
-        found = self.get_json(path, Rows, params)
-        return [each for each in found if each is not None]
-
     def side_by_side(self, walks: Iterable[Iterable[Page]]) -> Iterator[Page]:
         """Fetch the objects' rows, in the objects' order."""
         yield from in_turn(walks, self.allowance, self.client.governor.concurrency)
@@ -58,23 +53,19 @@ class ReportResults(DetailStream):
     def pages(self, context: Context | None, span: Span) -> Iterator[Page]:
         """Fetch each report's results."""
         del context, span
-        reports = self.objects(Reports.path)
+        reports = self.get_rows(Reports.path)
         yield from self.side_by_side(self._results(str(report["id"])) for report in reports)
 
     def _results(self, report_id: str) -> Iterator[Page]:
         path = self.path.replace("{id}", quote(report_id, safe=""))
         try:
-            rows = self.get_json(path, Rows)
+            rows = self.get_rows(path)
         except TemporarilyFailed:
             raise
         except StreamFailed as reason:
             self.logger.info("%s: skipping report %s: %s", self.name, report_id, reason)
             return
-        found = [
-            {"report_id": report_id, "row_key": hash_of(row), "row": row}
-            for row in rows
-            if row is not None
-        ]
+        found = [{"report_id": report_id, "row_key": hash_of(row), "row": row} for row in rows]
         yield Page(found, 1024 * len(found))
 
 
@@ -97,7 +88,7 @@ class SeenStream(DetailStream):
     def pages(self, context: Context | None, span: Span) -> Iterator[Page]:
         """Ask for each guide."""
         del context, span
-        guides = self.objects(Guides.path, {"expand": "*"})
+        guides = self.get_rows(Guides.path, {"expand": "*"})
         subjects = (subject for guide in guides for subject in self.subjects(guide))
         yield from self.side_by_side(self._seen(subject) for subject in subjects)
 
@@ -210,21 +201,16 @@ class VisitorHistory(DetailStream):
         path = self.path.replace("{id}", quote(visitor_id, safe=""))
         params = {"starttime": int(day.timestamp() * 1000)}
         try:
-            rows = self.get_json(path, Rows, params, of_parent=True)
+            rows = self.get_rows(path, params, of_parent=True)
         except ParentGone:
             return
-        found = [{"visitorId": visitor_id, **row} for row in rows if row is not None]
+        found = [{"visitorId": visitor_id, **row} for row in rows]
         yield Page(found, 512 * len(found))
 
     @functools.cached_property
     def prepare(self) -> Callable[[Record], Record]:  # type: ignore[override]
         """Shapes a row and adds its key."""
-        keys = KeyMaker({"lastTs", "duration"}, {"ts", "appId"})
-
-        def add(row: Record) -> Record:
-            return {**shape_row(row), "history_key": keys.key(row)}
-
-        return add
+        return KeyMaker({"lastTs", "duration"}, {"ts", "appId"}).shaper("history_key")
 
 
 def _without_nulls(row: Record) -> Record:

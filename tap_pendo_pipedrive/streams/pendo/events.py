@@ -14,7 +14,7 @@ from tap_pendo_pipedrive.core.stream import Page
 from tap_pendo_pipedrive.streams.pendo import aggregation, rules
 from tap_pendo_pipedrive.streams.pendo.catalog import Features, Pages
 from tap_pendo_pipedrive.streams.pendo.shaping import DIMENSIONS, MEASURES, KeyMaker
-from tap_pendo_pipedrive.streams.pendo.stream import PendoStream, Rows
+from tap_pendo_pipedrive.streams.pendo.stream import PendoStream
 from tap_pendo_pipedrive.streams.pendo.windows import (
     DAY,
     LONGEST_DAY,
@@ -73,7 +73,7 @@ class EventStream(PendoStream):
     @functools.cached_property
     def prepare(self) -> Callable[[Record], Record]:  # type: ignore[override]
         """Shapes a row and adds its key."""
-        return KeyMaker(self.measures, self.dimensions).adder()
+        return KeyMaker(self.measures, self.dimensions).shaper("event_key")
 
     def pages(self, context: Context | None, span: Span) -> Iterator[Page]:
         """Fetch the buckets of a span that have ended."""
@@ -240,8 +240,7 @@ class TaggedEventStream(GroupedEventStream):
         start = self.first(span)
         past = timestamps.parse(state.get(HISTORY_START) or timestamps.whole_seconds(start))
         # Looked up first: what changes during the run is found by the next one.
-        objects = self.get_json(self.objects_path, Rows, {"expand": "*"})
-        changes = rules.Changes.since(state, [each for each in objects if each is not None])
+        changes = rules.Changes.since(state, self.get_rows(self.objects_path, {"expand": "*"}))
         known = {HISTORY_START: timestamps.whole_seconds(past)}
         yield Page([], 0, progress=known if rules.SEEN in state else {**known, **changes.progress})
         yield from super().pages(context, dataclasses.replace(span, start=start))

@@ -1,10 +1,16 @@
-"""Pendo's rows as records: column names, times, and keys for rows that have no id."""
+"""Pendo's rows as records: column names, times, and keys for rows that have no id.
+
+The rows of an answer share a few layouts: the same attributes in the same order. What depends on
+the attributes alone is worked out once for each layout, not for each row.
+"""
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import operator
 import re
+import types
 import typing as t
 
 import msgspec
@@ -15,6 +21,8 @@ if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     Record = dict[str, t.Any]
+    #: The names of a row's attributes, in order.
+    Layout = tuple[str, ...]
 
 _WORD_START: t.Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
@@ -92,6 +100,7 @@ DIMENSIONS: t.Final = frozenset(
 )
 
 
+@functools.lru_cache(maxsize=1 << 10)
 def snake_case(name: str) -> str:
     """Write an attribute's name as a column: ``lastUpdatedAt`` becomes ``last_updated_at``."""
     return _WORD_START.sub("_", name).lower()
@@ -102,30 +111,33 @@ def is_epoch_ms(column: str) -> bool:
     return column.endswith("_at") or column in EPOCH_MS
 
 
-class _Columns(dict[str, tuple[str, bool]]):
-    """The column of each attribute, and whether it is a time; learned as attributes are seen."""
+#: Hours, days and so on repeat from row to row; few entries, since other times never do.
+_moment = functools.lru_cache(maxsize=1 << 10)(timestamps.from_epoch_ms)
 
-    def __missing__(self, name: str) -> tuple[str, bool]:
-        column = snake_case(name)
-        self[name] = found = (column, is_epoch_ms(column))
-        return found
+#: Layouts to remember.
+LAYOUTS: t.Final = 1 << 10
 
 
-_COLUMNS: t.Final = _Columns()
+@functools.lru_cache(maxsize=LAYOUTS)
+def _shaper(layout: Layout) -> Callable[[Record], Record]:
+    """Build the function that shapes the rows of a layout."""
+    columns = [snake_case(name) for name in layout]
+    times = [column for column in columns if is_epoch_ms(column)]
 
-#: Hours, days and so on repeat from row to row.
-_moment = functools.lru_cache(maxsize=1 << 14)(timestamps.from_epoch_ms)
+    def shape(row: Record) -> Record:
+        record = dict(zip(columns, row.values()))  # noqa: B905 - a layout has as many of each
+        for column in times:
+            value = record[column]
+            if value.__class__ is int or value.__class__ is float:
+                record[column] = _moment(value)
+        return record
+
+    return shape
 
 
 def shape_row(row: Record) -> Record:
     """Rename a row's attributes to columns and write its times as RFC 3339."""
-    record = {}
-    for name, value in row.items():
-        column, is_time = _COLUMNS[name]
-        if is_time and (value.__class__ is int or value.__class__ is float):
-            value = _moment(value)  # noqa: PLW2901 - the same value in another form
-        record[column] = value
-    return record
+    return _shaper(tuple(row))(row)
 
 
 #: Dimensions that are numbers, which may be written with a point or without.
@@ -145,10 +157,12 @@ _NUMBERS: t.Final = frozenset(
         "week",
     }
 )
+#: What an attribute that nobody documents holds if it is no dimension.
+_UNCOUNTED: t.Final = frozenset({int, float, types.NoneType})
 _ENCODE: t.Final = msgspec.json.Encoder(order="sorted").encode
 
 
-def hash_of(values: Record) -> str:
+def hash_of(values: Record | msgspec.Struct) -> str:
     """Hash values with their names, in any order, to 32 hexadecimal digits."""
     return hashlib.blake2b(_ENCODE(values), digest_size=16).hexdigest()
 
@@ -161,36 +175,52 @@ class KeyMaker:
 
     Args:
         measures: Attributes that are no part of the key.
-        known: Attributes that are part of it even if they are numbers.
+        known: Attributes that are part of it even if they are numbers; more than one.
     """
 
     def __init__(self, measures: Iterable[str], known: Iterable[str]) -> None:
-        self._measures = tuple(measures)
-        self._known = frozenset(known)
-        self._documented = self._known.union(self._measures)
+        self._documented = frozenset(measures).union(known)
+        self._known = sorted(self._documented.difference(measures))
+        # Encoded as an object, without those that are null.
+        self._dimensions = msgspec.defstruct(
+            "Dimensions", [(name, t.Any, None) for name in self._known], omit_defaults=True
+        )
+        self._keyer = functools.lru_cache(LAYOUTS)(self._compile)
+
+    def _compile(self, layout: Layout) -> Callable[[Record], str]:
+        """Build the function that makes the keys of a layout's rows."""
+        dimensions = self._dimensions
+        places = {name: place for place, name in enumerate(layout)}
+        # What the layout lacks is picked from behind a row's values: null.
+        pick = operator.itemgetter(*(places.get(name, -1) for name in self._known))
+        numbers = [place for name, place in places.items() if name in _NUMBERS]
+        unknown = [name for name in layout if name not in self._documented]
+
+        def key(row: Record) -> str:
+            values = [*row.values(), None]
+            for place in numbers:
+                value = values[place]
+                if value.__class__ is float and value.is_integer():
+                    values[place] = int(value)
+            found = dimensions(*pick(values))
+            if not unknown:
+                return hash_of(found)
+            more = {name: row[name] for name in unknown if row[name].__class__ not in _UNCOUNTED}
+            return hash_of({**msgspec.to_builtins(found), **more})
+
+        return key
 
     def key(self, row: Record) -> str:
         """Return 32 hexadecimal digits."""
-        dimensions = row.copy()
-        for name in self._measures:
-            dimensions.pop(name, None)
-        if None in row.values() or not row.keys() <= self._documented:
-            for name, value in row.items():
-                number = value.__class__ is int or value.__class__ is float
-                if value is None or (number and name not in self._known):
-                    dimensions.pop(name, None)
-        for name in _NUMBERS:
-            value = dimensions.get(name)
-            if value.__class__ is float and value.is_integer():
-                dimensions[name] = int(value)
-        return hash_of(dimensions)
+        return self._keyer(tuple(row))(row)
 
-    def adder(self) -> Callable[[Record], Record]:
-        """Build the function that shapes a row and adds its key."""
+    def shaper(self, column: str) -> Callable[[Record], Record]:
+        """Build the function that shapes a row and puts its key into a column."""
 
-        def add(row: Record) -> Record:
-            record = shape_row(row)
-            record["event_key"] = self.key(row)
+        def shape(row: Record) -> Record:
+            layout = tuple(row)
+            record = _shaper(layout)(row)
+            record[column] = self._keyer(layout)(row)
             return record
 
-        return add
+        return shape

@@ -26,7 +26,7 @@ _SCHEMAS: t.Final = SchemaDirectory(resources.files("tap_pendo_pipedrive.schemas
 
 
 #: A bare array of objects, as Pendo's lists come.
-Rows = list[t.Optional[dict[str, t.Any]]]  # noqa: UP045 - evaluated by msgspec on Python 3.10
+_ROWS = list[t.Optional[dict[str, t.Any]]]  # noqa: UP045 - evaluated by msgspec on Python 3.10
 
 
 class PendoStream(ApiStream):
@@ -75,6 +75,13 @@ class PendoStream(ApiStream):
         request = Request(self.name, path, params or {}, of_parent=of_parent)
         return self.client.fetch(request, read)
 
+    def get_rows(
+        self, path: str, params: Mapping[str, str | int] | None = None, *, of_parent: bool = False
+    ) -> list[Record]:
+        """Fetch a list that comes whole in one answer. Rows that are null are left out."""
+        rows = self.get_json(path, _ROWS, params, of_parent=of_parent)
+        return [row for row in rows if row is not None]
+
     def prepare(self, row: Record) -> Record:
         """Give rows the columns' names and times."""
         return shape_row(row)
@@ -97,8 +104,8 @@ class ListStream(PendoStream):
     def pages(self, context: Context | None, span: Span) -> Iterator[Page]:
         """Fetch the list."""
         del context, span
-        rows = self.get_json(self.path, Rows, self.params)
-        yield Page(self._of_apps([row for row in rows if row is not None]), 1024 * len(rows))
+        rows = self.get_rows(self.path, self.params)
+        yield Page(self._of_apps(rows), 1024 * len(rows))
 
     def _of_apps(self, rows: list[Record]) -> list[Record]:
         wanted = set(self.config.get("pendo_app_ids") or ())
