@@ -50,10 +50,9 @@ if t.TYPE_CHECKING:
 
 Record = dict[str, t.Any]
 
-_ROWS = list[t.Optional[dict[str, t.Any]]]  # noqa: UP045 - evaluated by msgspec on Python 3.10
-_DECODE_EXACTLY: t.Final = msgspec.json.Decoder(_ROWS, float_hook=Decimal).decode
-_DECODE_FLOATS: t.Final = msgspec.json.Decoder(_ROWS).decode
-_SPLIT: t.Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_ROW = t.Optional[dict[str, t.Any]]  # noqa: UP045 - evaluated by msgspec on Python 3.10
+_DECODE_ROW: t.Final = msgspec.json.Decoder(_ROW, float_hook=Decimal).decode
+_DECODE_ROWS: t.Final = msgspec.json.Decoder(list[_ROW]).decode
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,17 +60,16 @@ class Page:
     """The rows of one answer.
 
     Attributes:
-        rows: A JSON array that is not decoded yet, or decoded rows.
+        rows: The rows, decoded or each for itself not decoded yet; or all of them as one JSON array
+            that is not decoded yet, whose numbers need not keep their decimals as written.
         size: Bytes that it holds in memory, about.
-        exact: Numbers keep their decimals as they are written.
         progress: What the state says once these rows and all before them are written; None where
             the rows' own replication key says it.
         fetched: When the answer came.
     """
 
-    rows: msgspec.Raw | list[Record]
+    rows: list[Record] | list[msgspec.Raw] | msgspec.Raw
     size: int
-    exact: bool = dataclasses.field(default=True, kw_only=True)
     progress: Mapping[str, t.Any] | None = dataclasses.field(default=None, kw_only=True)
     fetched: dt.datetime = dataclasses.field(
         default_factory=lambda: dt.datetime.now(timestamps.UTC), kw_only=True
@@ -79,10 +77,19 @@ class Page:
 
     def decode(self) -> list[Record]:
         """Return the rows. Rows that are null are left out."""
-        if isinstance(self.rows, list):
-            return self.rows
-        rows = _DECODE_EXACTLY(self.rows) if self.exact else _DECODE_FLOATS(self.rows)
+        if isinstance(self.rows, msgspec.Raw):
+            rows = _DECODE_ROWS(self.rows)
+        elif self.is_decoded:
+            return t.cast("list[Record]", self.rows)
+        else:
+            rows = [_DECODE_ROW(row) for row in t.cast("list[msgspec.Raw]", self.rows)]
         return [row for row in rows if row is not None]
+
+    @property
+    def is_decoded(self) -> bool:
+        """Whether the rows are decoded, or there are none."""
+        rows = self.rows
+        return isinstance(rows, list) and not (rows and isinstance(rows[0], msgspec.Raw))
 
 
 @dataclasses.dataclass
@@ -124,7 +131,7 @@ class UntouchedBatch(Batch):
 
     def write(self, writer: MessageWriter, stream: str, version: int | None) -> int:
         """Write the rows as they are, and return their number."""
-        rows = _SPLIT(t.cast("msgspec.Raw", self._page.rows))
+        rows = t.cast("list[msgspec.Raw]", self._page.rows)
         writer.write_rows(stream, rows, version=version, time_extracted=self.fetched)
         return len(rows)
 
@@ -297,8 +304,7 @@ class ApiStream(Stream):
         try:
             for page in prefetcher:
                 if select is None and (untouched := self._untouched(page)):
-                    if untouched.rows:
-                        yield untouched
+                    yield untouched
                     continue
                 records = page.decode()
                 if self.prepare is not None:
@@ -371,15 +377,15 @@ class ApiStream(Stream):
     def _take_schema(self, schema: dict[str, t.Any]) -> None:
         """Use a schema from here on."""
         self._input_schema = schema
-        for derived in ("_shaper", "_read_rows"):
+        for derived in ("_shaper", "_read_row"):
             self.__dict__.pop(derived, None)
         selected = get_selected_schema(self.name, schema, self.mask)
         self._tap.mapper.register_raw_stream_schema(self.name, selected, self.primary_keys)
         self._stream_maps = self._tap.mapper.stream_maps[self.name]
 
     @functools.cached_property
-    def _read_rows(self) -> Callable[[msgspec.Raw], list[t.Any]] | None:
-        """Reads rows that go out as they came; None where something is to be done with them."""
+    def _read_row(self) -> Callable[[msgspec.Raw], msgspec.Struct] | None:
+        """Reads a row that goes out as it came; None where something is to be done with rows."""
         plain = self._has_schema_message and self._is_plain and not self.has_selected_descendents
         if not (plain and self.prepare is None and not self.converters()):
             return None
@@ -388,16 +394,17 @@ class ApiStream(Stream):
         keys = {self.replication_key} if self.replication_key else set()
         partition = {name for each in self.partitions or () for name in each}
         row = row_type(self.effective_schema, required=keys | partition, text=keys)
-        return msgspec.json.Decoder(list[row]).decode  # type: ignore[valid-type]
+        return msgspec.json.Decoder(row).decode
 
     def _untouched(self, page: Page) -> UntouchedBatch | None:
         """Take a page's rows as they stand, if they fit the schema and need no change."""
-        if not isinstance(page.rows, msgspec.Raw) or self._read_rows is None:
+        if self._read_row is None or page.is_decoded or isinstance(page.rows, msgspec.Raw):
             return None
-        if b"\n" in bytes(page.rows):
+        rows = t.cast("list[msgspec.Raw]", page.rows)
+        if b"\n" in b"".join(rows):
             return None  # A message is one line.
         try:
-            batch = UntouchedBatch(page, self._read_rows(page.rows))
+            batch = UntouchedBatch(page, [self._read_row(row) for row in rows])
         except msgspec.ValidationError:
             return None
         if (key := self.replication_key) and min(

@@ -170,4 +170,4 @@ def _page(text: bytes) -> Page | None:
         check_utf8(text)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
-    return Page(msgspec.Raw(text), len(text), exact=False)
+    return Page(msgspec.Raw(text), len(text))

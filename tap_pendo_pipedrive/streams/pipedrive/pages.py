@@ -40,22 +40,32 @@ class _AdditionalData(msgspec.Struct):
 
 class _Envelope(msgspec.Struct):
     success: bool | None = None
-    data: msgspec.Raw = msgspec.Raw(b"")
     additional_data: _AdditionalData | None = None
+
+
+class _List(_Envelope):
+    """An answer whose rows are split in the same pass; they are decoded when they are written."""
+
+    data: list[msgspec.Raw] | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class _Other(_Envelope):
+    data: msgspec.Raw = msgspec.Raw(b"")
 
 
 _REPEATS: t.Final = (
     "{request.stream}: {request}: Pipedrive repeats a page instead of coming to an end. Run again"
     " later."
 )
-_DECODE: t.Final = msgspec.json.Decoder(_Envelope).decode
+_DECODE_LIST: t.Final = msgspec.json.Decoder(_List).decode
+_DECODE_OTHER: t.Final = msgspec.json.Decoder(_Other).decode
 
 
 class _Row(msgspec.Struct):
     update_time: t.Any = None
 
 
-_SKIM: t.Final = msgspec.json.Decoder(list[t.Optional[_Row]]).decode  # noqa: UP045 - for msgspec
+_SKIM: t.Final = msgspec.json.Decoder(t.Optional[_Row]).decode  # noqa: UP045 - for msgspec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,12 +75,18 @@ class Answered(Page):
     Attributes:
         cursor: Where the next page starts (v2); None at the end.
         more: Whether there is a next page (v1); None where the answer does not say.
-        stamps: The rows' update times, as far as they have one.
     """
 
     cursor: str | None
     more: bool | None
-    stamps: tuple[t.Any, ...] = ()
+
+    def stamps(self, *, backwards: bool = False) -> Iterator[str]:
+        """The update times of rows that have one, in their order, as far as anyone asks."""
+        rows = t.cast("list[msgspec.Raw]", self.rows)
+        for each in reversed(rows) if backwards else rows:
+            row = _SKIM(each)
+            if row is not None and isinstance(row.update_time, str):
+                yield row.update_time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,31 +94,28 @@ class RowsIn:
     """Where the rows are in an answer's `data`, if they are not a list there.
 
     Attributes:
-        find: Returns the JSON array of the rows.
+        find: Returns the rows.
     """
 
-    find: Callable[[msgspec.Raw], msgspec.Raw]
+    find: Callable[[msgspec.Raw], list[msgspec.Raw] | None]
 
 
 def in_list(name: str) -> RowsIn:
     """The rows are a list inside of `data`, under this name."""
-    decode = msgspec.json.Decoder(msgspec.defstruct("_Data", [(name, msgspec.Raw)])).decode
-    return RowsIn(lambda data: t.cast("msgspec.Raw", getattr(decode(data), name)))
+    rows = t.Optional[list[msgspec.Raw]]  # noqa: UP045 - evaluated by msgspec on Python 3.10
+    decode = msgspec.json.Decoder(msgspec.defstruct("_Data", [(name, rows)])).decode
+    return RowsIn(lambda data: t.cast("list[msgspec.Raw] | None", getattr(decode(data), name)))
 
 
 def in_each(name: str) -> RowsIn:
     """`data` is a list, and each row is inside of an item, under this name."""
     item: t.Any = msgspec.defstruct("_Item", [(name, msgspec.Raw)])
     decode = msgspec.json.Decoder(list[item]).decode
-    return RowsIn(
-        lambda data: msgspec.Raw(
-            b"[%s]" % b",".join(bytes(getattr(each, name)) for each in decode(data))
-        )
-    )
+    return RowsIn(lambda data: [getattr(each, name) for each in decode(data)])
 
 
 #: `data` is the only row.
-ALONE: t.Final = RowsIn(lambda data: msgspec.Raw(b"[%s]" % bytes(data)))
+ALONE: t.Final = RowsIn(lambda data: [data])
 
 
 def read(body: bytes, rows_in: RowsIn | None = None) -> Answered:
@@ -116,7 +129,10 @@ def read(body: bytes, rows_in: RowsIn | None = None) -> Answered:
         BadBodyError: The body is cut off, is not JSON, or is no success after all.
     """
     try:
-        envelope = _DECODE(body)
+        # Whatever is wrong must show now, when the page can still be asked for again.
+        check_utf8(body)
+        envelope = _DECODE_LIST(body) if rows_in is None else _DECODE_OTHER(body)
+        rows = envelope.data if isinstance(envelope, _List) else _find(rows_in, envelope.data)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadBodyError(str(error)) from None
     if envelope.success is False:
@@ -127,31 +143,26 @@ def read(body: bytes, rows_in: RowsIn | None = None) -> Answered:
     if more is None and extra.pagination is not None:
         more = extra.pagination.more_items_in_collection
     cursor = None if extra.next_cursor in {None, ""} else str(extra.next_cursor)
-    data = envelope.data
-    head = bytes(memoryview(data)[:1])
-    if rows_in is not None and head in {b"{", b"["}:
-        try:
-            data = rows_in.find(data)
-        except msgspec.MsgspecError as error:
-            raise BadBodyError(str(error)) from None
-        head = bytes(memoryview(data)[:1])
-    if head == b"[":
-        try:
-            # Skimmed now, when the page can still be asked for again; decoded when it is written.
-            check_utf8(body)
-            rows = _SKIM(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise BadBodyError(str(error)) from None
-        stamps = tuple(row.update_time for row in rows if row is not None)
-        return Answered(data, len(body), cursor, more, stamps)
-    if head != b"n":
-        message = "data is not a list" if head else "data is missing"
+    if rows is msgspec.UNSET:
+        message = "data is missing"
+        raise BadBodyError(message)
+    if not {bytes(memoryview(row)[:1]) for row in rows or ()} <= {b"{", b"n"}:
+        message = "a row is not an object"
         raise BadBodyError(message)
     # Pipedrive writes an empty list as null, but never in the middle of one.
-    if cursor or more:
+    if rows is None and (cursor or more):
         message = "data is null, although more pages follow"
         raise BadBodyError(message)
-    return Answered([], len(body), cursor, more)
+    return Answered(rows or [], len(body), cursor, more)
+
+
+def _find(
+    rows_in: RowsIn | None, data: msgspec.Raw
+) -> list[msgspec.Raw] | msgspec.UnsetType | None:
+    head = bytes(memoryview(data)[:1])
+    if rows_in is None or not head:
+        return msgspec.UNSET
+    return None if head == b"n" else rows_in.find(data)
 
 
 def single_page(

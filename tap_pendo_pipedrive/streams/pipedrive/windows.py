@@ -89,10 +89,10 @@ def read_in_windows(  # noqa: PLR0913 - named ones
 
 def _times(page: Answered) -> tuple[dt.datetime, dt.datetime] | None:
     """The seconds of a page's first and last row."""
-    stamps = [stamp for stamp in page.stamps if isinstance(stamp, str)]
+    stamps = [next(page.stamps(), ""), next(page.stamps(backwards=True), "")]
     try:
-        first, last = (timestamps.parse(stamps[index]) for index in (0, -1))
-    except (IndexError, ValueError):
+        first, last = map(timestamps.parse, stamps)
+    except ValueError:
         return None
     return first.replace(microsecond=0), last.replace(microsecond=0)
 
@@ -135,7 +135,7 @@ class _Cuts:
         """Hand out a window's pages and learn from their number."""
         rows = 0
         for page in pages:
-            rows += LARGEST_PAGE if page.cursor else len(page.stamps)
+            rows += LARGEST_PAGE if page.cursor else len(page.rows)
             yield page
         if high is not None:
             wanted = (high - low).total_seconds() * size * LARGEST_PAGE / max(rows, 1)
