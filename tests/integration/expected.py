@@ -241,9 +241,6 @@ def _given(company: Company, stream: str) -> list[Record]:
                 for row in company.tables["projects"].values()
             ]
     rows = company.rows(stream)
-    if stream == "pipedrive_mail_threads":
-        for row in rows:
-            row["thread_version"] = row.pop("version")
     if stream == "pipedrive_organization_relationships":
         # The company tells of both sides; the owner's view counts.
         return [

@@ -134,9 +134,6 @@ MADE_BY_THE_TAP = {
     "pipedrive_role_settings": {"role_id"},
 }
 
-#: Columns with another name than the API's, and why: target-postgres has a parameter "version".
-RENAMED = {("pipedrive_mail_threads", "version"): "thread_version"}
-
 WITH_CUSTOM_FIELDS = {
     "pipedrive_deals",
     "pipedrive_leads",
@@ -273,7 +270,6 @@ def expected(stream: str) -> dict[str, list[str]]:
         if kinds == ["epoch-ms"]:
             kinds = ["integer"] if rest else ["date-time"]
         name = snake_case(column) if stream.startswith("pendo_") else column
-        name = RENAMED.get((stream, name), name)
         attributes[name + rest] = kinds
     for column in API[stream]["include_fields"]:
         attributes.setdefault(column, [])

@@ -17,7 +17,7 @@ if t.TYPE_CHECKING:
 
     from singer_sdk.helpers.types import Context
 
-    from tap_pendo_pipedrive.core.stream import Batch, Record
+    from tap_pendo_pipedrive.core.stream import Batch
 
 #: A thread's id, and when it changed.
 Thread = tuple[int, t.Optional[str]]  # noqa: UP045 - evaluated on Python 3.10
@@ -49,12 +49,6 @@ class MailThreads(ParentStream, OffsetStream):
     def _in_folder(self, folder: str) -> Iterator[Page]:
         for page in self.walk(None, {"folder": folder}):
             yield with_column(page, "folder", folder)
-
-    def prepare(self, row: Record) -> Record:
-        """Rename a column that target-postgres takes for its own in "activate version"."""
-        if "version" in row:
-            row["thread_version"] = row.pop("version")
-        return row
 
     def with_parents(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, tuple[Thread, ...]]]:
         """Give the last batch all threads: only then it is known which one changed first."""
