@@ -52,7 +52,7 @@ class Governor:
         finally:
             with self._changed:
                 self._in_flight -= 1
-                self._changed.notify_all()
+                self._changed.notify()  # One may go; those who wait for the window wake up alone.
 
     def pause(self, seconds: float) -> None:
         """Send nothing for so long."""

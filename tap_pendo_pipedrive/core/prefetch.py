@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import collections
+import functools
 import itertools
 import threading
 import typing as t
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 #: Seconds between looks for an interrupt while waiting for a page.
 POLL: t.Final = 0.2
@@ -35,9 +36,29 @@ class Allowance:
     def __init__(self, size: int) -> None:
         self.size = size
         self.used = 0
-        self.changed = threading.Condition()
+        self.lock = threading.Lock()
         #: Set by a signal handler: what the consumer raises before its next page.
         self.interrupt: BaseException | None = None
+        # Those who wait for room, the first one first. To wake them all costs more than a page.
+        self._waiting: dict[threading.Condition, None] = {}
+
+    def take(self, size: int) -> None:
+        """Count bytes in. The lock must be held, as for the others."""
+        self.used += size
+
+    def give_back(self, size: int) -> None:
+        """Count bytes out, and let the first one who waits for room look again."""
+        self.used -= size
+        for condition in self._waiting:
+            condition.notify()
+            break
+
+    def wait(self, condition: threading.Condition, has_room: Callable[[], bool]) -> None:
+        """Wait until there is room."""
+        while not has_room():
+            self._waiting[condition] = None
+            condition.wait()
+            self._waiting.pop(condition, None)
 
 
 class Prefetcher(t.Generic[P]):
@@ -54,6 +75,8 @@ class Prefetcher(t.Generic[P]):
         self._allowance = allowance
         self._depth = depth
         self._queue: collections.deque[P] = collections.deque()
+        self._has_page = threading.Condition(allowance.lock)
+        self._has_room = threading.Condition(allowance.lock)
         self._error: BaseException | None = None
         self._done = False
         self._closed = False
@@ -62,18 +85,19 @@ class Prefetcher(t.Generic[P]):
 
     def __iter__(self) -> Iterator[P]:
         """Hand out the pages in order."""
-        changed = self._allowance.changed
+        allowance = self._allowance
         try:
             while True:
-                with changed:
-                    while not changed.wait_for(lambda: self._queue or self._done, timeout=POLL):
+                with allowance.lock:
+                    while not (self._queue or self._done):
+                        self._has_page.wait(POLL)
                         self._check_interrupt()
                     self._check_interrupt()
                     if not self._queue:
                         break
                     page = self._queue.popleft()
-                    self._allowance.used -= page.size
-                    changed.notify_all()
+                    allowance.give_back(page.size)
+                    self._has_room.notify()
                 yield page
         finally:
             self.close()
@@ -86,35 +110,35 @@ class Prefetcher(t.Generic[P]):
 
     def close(self) -> None:
         """Stop fetching and forget what waits."""
-        with self._allowance.changed:
+        with self._allowance.lock:
             self._closed = True
-            self._allowance.used -= sum(page.size for page in self._queue)
-            self._queue.clear()
-            self._allowance.changed.notify_all()
+            while self._queue:
+                self._allowance.give_back(self._queue.popleft().size)
+            self._has_room.notify()
 
-    def _has_room(self, page: P) -> bool:
+    def _fits(self, page: P) -> bool:
         if self._closed or not self._queue:
             return True
         fits = self._allowance.used + page.size <= self._allowance.size
         return fits and len(self._queue) < self._depth
 
     def _run(self) -> None:
-        changed = self._allowance.changed
+        allowance = self._allowance
         try:
             for page in self._pages:
-                with changed:
-                    changed.wait_for(lambda page=page: self._has_room(page))  # type: ignore[misc]
+                with allowance.lock:
+                    allowance.wait(self._has_room, functools.partial(self._fits, page))
                     if self._closed:
                         break
                     self._queue.append(page)
-                    self._allowance.used += page.size
-                    changed.notify_all()
+                    allowance.take(page.size)
+                    self._has_page.notify()
         except BaseException as error:  # noqa: BLE001 - raised again where the pages are consumed
             self._error = error
         finally:
-            with changed:
+            with allowance.lock:
                 self._done = True
-                changed.notify_all()
+                self._has_page.notify()
 
 
 def in_turn(walks: Iterable[Iterable[P]], allowance: Allowance, width: int) -> Iterator[P]:
