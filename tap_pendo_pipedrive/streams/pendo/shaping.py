@@ -111,8 +111,9 @@ def is_epoch_ms(column: str) -> bool:
     return column.endswith("_at") or column in EPOCH_MS
 
 
-#: Hours, days and so on repeat from row to row; few entries, since other times never do.
-_moment = functools.lru_cache(maxsize=1 << 10)(timestamps.from_epoch_ms)
+#: Times that repeat from row to row, so that their texts are kept.
+BUCKETS: t.Final = frozenset({"day", "hour", "week", "month", "quarter"})
+_bucket: t.Final = functools.lru_cache(maxsize=1 << 10)(timestamps.from_epoch_ms)
 
 #: Layouts to remember.
 LAYOUTS: t.Final = 1 << 10
@@ -122,14 +123,18 @@ LAYOUTS: t.Final = 1 << 10
 def _shaper(layout: Layout) -> Callable[[Record], Record]:
     """Build the function that shapes the rows of a layout."""
     columns = [snake_case(name) for name in layout]
-    times = [column for column in columns if is_epoch_ms(column)]
+    times = [
+        (column, _bucket if column in BUCKETS else timestamps.from_epoch_ms)
+        for column in columns
+        if is_epoch_ms(column)
+    ]
 
     def shape(row: Record) -> Record:
         record = dict(zip(columns, row.values()))  # noqa: B905 - a layout has as many of each
-        for column in times:
+        for column, write in times:
             value = record[column]
             if value.__class__ is int or value.__class__ is float:
-                record[column] = _moment(value)
+                record[column] = write(value)
         return record
 
     return shape
