@@ -27,7 +27,7 @@ if t.TYPE_CHECKING:
 
 ENVIRONMENT_PREFIX: t.Final = "TAP_PENDO_PIPEDRIVE_"
 #: Bytes of pages that may wait to be written, over all streams.
-PAGES_AHEAD: t.Final = 16 << 20
+PAGES_AHEAD: t.Final = 28 << 20
 
 
 class Phase(enum.Enum):
@@ -163,7 +163,7 @@ class TapPendoPipedrive(Tap):
 
     def _fetch_ahead(self, streams: Sequence[ApiStream]) -> None:
         """Let as many streams of each service fetch as its requests may be in flight."""
-        places = {stream.client: stream.client.governor.concurrency for stream in streams}
+        places = {stream.client: 2 * stream.client.governor.concurrency for stream in streams}
         for stream in streams:
             if places[stream.client] > 0:
                 places[stream.client] -= 1

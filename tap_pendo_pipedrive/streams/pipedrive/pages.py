@@ -23,7 +23,7 @@ if t.TYPE_CHECKING:
 #: The largest page of most lists (v2: `limit` of each list; v1: "Pagination").
 LARGEST_PAGE: t.Final = 500
 #: Pages that a list must have for each page of it that is fetched at the same time.
-PAGES_A_LANE: t.Final = 8
+PAGES_A_LANE: t.Final = 4
 #: Pages whose rows an offset walk remembers, to recognise where it is.
 REMEMBERED: t.Final = 4
 
