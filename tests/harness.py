@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tap_pendo_pipedrive.core import memory
 from tap_pendo_pipedrive.core.http import Client
 from tap_pendo_pipedrive.tap import TapPendoPipedrive
 
@@ -128,6 +129,8 @@ def run_tap(
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", stdout)
         patch.setattr(Client, "first_delay", first_delay)
+        # It freezes what there is, which is right once in a process and not for each test.
+        patch.setattr(memory, "prepare", lambda: None)
         try:
             tap = TapPendoPipedrive(
                 config=dict(config),
