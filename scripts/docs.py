@@ -231,7 +231,7 @@ def stream_row(cls: t.Any) -> tuple[str, ...]:  # noqa: ANN401 - of all_streams
     return (
         f"`{cls.name}`" + ("" if cls.selected_by_default else " *"),
         plain((cls.__doc__ or "").strip().partition("\n")[0]).removesuffix("."),
-        " and ".join(f"`{path}`" for path in paths),
+        " and ".join(f"`{path}`" if path.startswith("/") else path for path in paths),
         ", ".join(f"`{key}`" for key in cls.primary_keys),
         replication_cell(cls),
         cost_cell(cls) if cls.token_cost else "",

@@ -101,7 +101,7 @@ class LiveIds(PipedriveStream):
     """
 
     name = "pipedrive_live_ids"
-    path = "the lists of each entity"
+    path = "the lists of these"
     primary_keys = ("entity", "id")
     selected_by_default = False
     comes_last = True
