@@ -162,7 +162,8 @@ class TapPendoPipedrive(Tap):
         return t.cast("list[ApiStream]", list(self.streams.values()))
 
     def _fetch_ahead(self, streams: Sequence[ApiStream]) -> None:
-        """Let as many streams of each service fetch as its requests may be in flight."""
+        """Let enough streams of each service fetch that its places in flight are never empty."""
+        # Twice as many as places: some have fetched all they have and wait to be written.
         places = {stream.client: 2 * stream.client.governor.concurrency for stream in streams}
         for stream in streams:
             if places[stream.client] > 0:

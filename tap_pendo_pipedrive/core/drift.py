@@ -17,6 +17,7 @@ from decimal import Decimal
 import msgspec
 
 from tap_pendo_pipedrive.core import timestamps
+from tap_pendo_pipedrive.core.shaping import kinds_of
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -63,7 +64,7 @@ def row_type(
 
 
 def _type_of(definition: Mapping[str, t.Any]) -> t.Any:  # noqa: ANN401 - a type
-    kinds = _kinds(definition)
+    kinds = kinds_of(definition)
     if not kinds:
         return t.Any
     types: list[t.Any] = []
@@ -71,7 +72,8 @@ def _type_of(definition: Mapping[str, t.Any]) -> t.Any:  # noqa: ANN401 - a type
         if kind == "object":
             types.append(row_type(definition) if definition.get("properties") else dict)
         elif kind == "array":
-            types.append(list[_type_of(definition.get("items", {}))])  # type: ignore[misc]
+            items = _type_of(definition.get("items", {}))
+            types.append(list[items])  # type: ignore[valid-type]  # made at run time
         elif kind == "integer" and "number" in kinds:
             continue  # A number may be one.
         elif kind == "string" and kinds == ["string"]:
@@ -79,12 +81,6 @@ def _type_of(definition: Mapping[str, t.Any]) -> t.Any:  # noqa: ANN401 - a type
         else:
             types.append(_SCALARS[kind])
     return functools.reduce(operator.or_, types, type(None))
-
-
-def _kinds(definition: Mapping[str, t.Any]) -> list[str]:
-    kinds = definition.get("type", [])
-    kinds = [kinds] if isinstance(kinds, str) else kinds
-    return [kind for kind in kinds if kind != "null"]
 
 
 class Watch:
@@ -113,7 +109,10 @@ class Watch:
         self.schema = {**schema, "properties": {**(learned or {}), **schema["properties"]}}
         self._keys = frozenset(keys)
         self._property_of = property_of
-        self._type = _rows_of(self.schema)
+
+    @functools.cached_property
+    def _type(self) -> t.Any:  # noqa: ANN401 - a type
+        return list[row_type(self.schema)]  # type: ignore[misc]  # made at run time
 
     @property
     def learned(self) -> dict[str, Schema]:
@@ -139,7 +138,7 @@ class Watch:
                 self._fit_record(schema["properties"], record, found)
             if found:
                 self.schema = schema
-                self._type = _rows_of(schema)
+                del self._type
             return list(found)
         return []
 
@@ -157,7 +156,7 @@ class Watch:
 
     def _may_hold(self, name: str, definition: Schema, value: JsonValue) -> bool:
         """Whether a column can take a value as it is stored, at most with a wider type."""
-        kinds, kind = _kinds(definition), _kind_of(value)
+        kinds, kind = kinds_of(definition), _kind_of(value)
         if name in self._keys or not kinds:
             return True
         if _holds(kinds, kind, value):
@@ -185,7 +184,7 @@ class Watch:
     def _fit(
         self, definition: Schema, value: JsonValue, path: AttributePath, found: dict[str, None]
     ) -> None:
-        kinds = _kinds(definition)
+        kinds = kinds_of(definition)
         if value is None or not kinds:
             return
         kind = _kind_of(value)
@@ -209,10 +208,6 @@ class Watch:
                 self._fit(definition["items"], item, path, found)
 
 
-def _rows_of(schema: Schema) -> t.Any:  # noqa: ANN401 - a type
-    return list[row_type(schema)]  # type: ignore[misc]
-
-
 def _column_type(value: JsonValue) -> str:
     """The type of a column for a value. Numbers may get decimals later."""
     kind = _kind_of(value)
@@ -220,7 +215,7 @@ def _column_type(value: JsonValue) -> str:
 
 
 def _is_text(definition: Schema) -> bool:
-    return "string" in _kinds(definition) and definition.get("format") not in _FORMATS
+    return "string" in kinds_of(definition) and definition.get("format") not in _FORMATS
 
 
 def _kind_of(value: JsonValue) -> str:

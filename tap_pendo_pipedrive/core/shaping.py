@@ -93,7 +93,7 @@ def _shaper(dropped: frozenset[str], steps: dict[str, Convert]) -> Convert | Non
 def _converter(
     definition: Mapping[str, t.Any], mask: Mask | None, path: Breadcrumb
 ) -> Convert | None:
-    kinds = set(_kinds(definition))
+    kinds = set(kinds_of(definition))
     if kinds == {"boolean"}:
         return _to_boolean
     if kinds == {"string"} and definition.get("format") in {"date", "date-time"}:
@@ -107,7 +107,8 @@ def _converter(
     return None
 
 
-def _kinds(definition: Mapping[str, t.Any]) -> list[str]:
+def kinds_of(definition: Mapping[str, t.Any]) -> list[str]:
+    """The JSON types that a schema allows besides null."""
     kinds = definition.get("type", [])
     kinds = [kinds] if isinstance(kinds, str) else kinds
     return [kind for kind in kinds if kind != "null"]

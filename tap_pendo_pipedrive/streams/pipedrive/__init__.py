@@ -24,9 +24,7 @@ from tap_pendo_pipedrive.streams.pipedrive.admin import (
     RoleSettings,
     Users,
 )
-from tap_pendo_pipedrive.streams.pipedrive.client import (
-    PipedriveClient,
-)
+from tap_pendo_pipedrive.streams.pipedrive.client import PipedriveClient
 from tap_pendo_pipedrive.streams.pipedrive.contacts import (
     OrganizationFollowers,
     OrganizationRelationships,
@@ -50,10 +48,7 @@ from tap_pendo_pipedrive.streams.pipedrive.fields import (
     ProjectFields,
 )
 from tap_pendo_pipedrive.streams.pipedrive.live_ids import ENTITIES, LiveIds
-from tap_pendo_pipedrive.streams.pipedrive.mail import (
-    MailMessages,
-    MailThreads,
-)
+from tap_pendo_pipedrive.streams.pipedrive.mail import MailMessages, MailThreads
 from tap_pendo_pipedrive.streams.pipedrive.products import (
     ProductFollowers,
     Products,

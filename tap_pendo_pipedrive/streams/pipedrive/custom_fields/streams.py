@@ -168,7 +168,7 @@ class CustomFieldStream(PipedriveStream):
         return None
 
     @property
-    def prepare(self) -> Callable[[Record], Record] | None:  # type: ignore[override]
+    def prepare(self) -> Callable[[Record], Record] | None:  # type: ignore[override]  # by setting
         """Writes custom fields into columns of their own, if the settings ask for it."""
         return self.into_columns if self.is_named else None
 
