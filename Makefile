@@ -25,6 +25,8 @@ install = $(UV) venv --quiet --clear $(1) && \
 # is left alone.
 export UV_PYTHON := $(PYTHON)
 export UV_PYTHON_DOWNLOADS := never
+# As pip does. Without it each run of a program would compile all that it imports, where Python may not write bytecode.
+export UV_COMPILE_BYTECODE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 

@@ -15,7 +15,6 @@ if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 State = dict[str, t.Any]
-Record = dict[str, t.Any]
 
 #: A bookmark never runs further ahead of this machine's clock: a record with a date in the far
 #: future would hide every later change.
@@ -95,14 +94,18 @@ class Span:
             with_nulls=bool(bookmark and state.get(FULL_READ)),
         )
 
-    def selector(self, key: str) -> Callable[[Record], bool] | None:
-        """Build the test whether a record is within the span, to the second; None if all are."""
+    def selector(self) -> Callable[[str | None], bool] | None:
+        """Build the test whether a replication key is within the span, to the second.
+
+        Returns:
+            None if all are.
+        """
         if self.start is None and self.end is None:
             return None
         low = timestamps.whole_seconds(self.start).rstrip("Z") if self.start else ""
         high = timestamps.ceil_seconds(self.end).rstrip("Z") if self.end else "~"
         # A record without the key is always kept: nothing says that it is old.
-        return lambda record: (value := record.get(key)) is None or low <= value[:19] < high
+        return lambda value: value is None or low <= value[:19] < high
 
 
 class Bookmark:

@@ -33,7 +33,8 @@ if t.TYPE_CHECKING:
 _SCALARS: t.Final[dict[str, t.Any]] = {
     "boolean": bool,
     "integer": int,
-    "number": float,
+    # Each number stays as it is written.
+    "number": t.Union[int, float],  # noqa: UP007 - evaluated on Python 3.10
     "string": str,
 }
 _NESTED: t.Final = frozenset({"object", "array"})
@@ -41,21 +42,24 @@ _FORMATS: t.Final[dict[str, t.Any]] = {"date": dt.date, "date-time": dt.datetime
 
 
 def row_type(
-    schema: Mapping[str, t.Any], *, required: Iterable[str] = (), text: Iterable[str] = ()
+    schema: Mapping[str, t.Any],
+    *,
+    required: Iterable[str] = (),
+    types: Mapping[str, t.Any] | None = None,
 ) -> type[msgspec.Struct]:
     """Build the type that holds just the records that fit a schema.
 
     Args:
         schema: A JSON schema of an object.
         required: Attributes that each record must have.
-        text: Attributes that are kept as text, whatever their format; they keep their names.
+        types: Types of attributes that are read as something else than what the schema says.
     """
-    required, text = frozenset(required), frozenset(text)
+    required, types = frozenset(required), types or {}
     fields: list[tuple[str, t.Any] | tuple[str, t.Any, t.Any]] = []
     names: dict[str, str] = {}
     for name, definition in schema["properties"].items():
-        kind = t.Optional[str] if name in text else _type_of(definition)  # noqa: UP045 - 3.10
-        field = name if name in text else f"a{len(fields)}"
+        kind = types[name] if name in types else _type_of(definition)
+        field = f"a{len(fields)}"  # Names of attributes need not be such of variables.
         names[field] = name
         fields.append((field, kind) if name in required else (field, kind, msgspec.UNSET))
     return msgspec.defstruct(
@@ -106,7 +110,9 @@ class Watch:
         property_of: PropertyOf = lambda _path: None,
     ) -> None:
         self._first = schema["properties"].keys()
-        self.schema = {**schema, "properties": {**(learned or {}), **schema["properties"]}}
+        columns = schema["properties"]
+        added = {name: each for name, each in (learned or {}).items() if name not in columns}
+        self.schema = {**schema, "properties": {**columns, **added}}
         self._keys = frozenset(keys)
         self._property_of = property_of
 

@@ -34,7 +34,7 @@ class MessageWriter(MsgSpecWriter):
     def write_records(
         self,
         stream: str,
-        records: Iterable[dict[str, t.Any]],
+        records: Iterable[dict[str, t.Any] | msgspec.Struct],
         *,
         version: int | None,
         time_extracted: dt.datetime,

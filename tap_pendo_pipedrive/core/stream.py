@@ -8,6 +8,7 @@ import datetime as dt
 import enum
 import functools
 import logging
+import operator
 import types
 import typing as t
 from decimal import Decimal
@@ -50,6 +51,7 @@ if t.TYPE_CHECKING:
 
 Record = dict[str, t.Any]
 
+_TEXT: t.Any = t.Optional[str]  # noqa: UP045 - evaluated by msgspec on Python 3.10
 _ROW = t.Optional[dict[str, t.Any]]  # noqa: UP045 - evaluated by msgspec on Python 3.10
 _DECODE_ROW: t.Final = msgspec.json.Decoder(_ROW, float_hook=Decimal).decode
 _DECODE_ROWS: t.Final = msgspec.json.Decoder(list[_ROW]).decode
@@ -100,6 +102,10 @@ class Batch:
     fetched: dt.datetime
     progress: Mapping[str, t.Any] | None = None
 
+    def __len__(self) -> int:
+        """The number of records."""
+        return len(self.records)
+
     def write(self, writer: MessageWriter, stream: str, version: int | None) -> int:
         """Write the records, and return their number."""
         writer.write_records(stream, self.records, version=version, time_extracted=self.fetched)
@@ -110,19 +116,28 @@ class Batch:
         return [record.get(key) for record in self.records]
 
 
+#: Reads a page whose rows all fit the schema, without a look at each of them; None if they do not.
+PageReader = t.Callable[[Page], t.Optional[Batch]]  # noqa: UP045 - evaluated on Python 3.10
+
+
 class UntouchedBatch(Batch):
     """A page whose rows are records as they stand: they are written as the API wrote them.
 
     Args:
         page: The page.
-        rows: Its rows as structs that hold the replication key.
+        values: The rows' values of the replication key.
     """
 
-    def __init__(self, page: Page, rows: list[msgspec.Struct]) -> None:
+    def __init__(self, page: Page, values: list[str | None]) -> None:
         self.fetched = page.fetched
         self.progress = page.progress
         self._page = page
-        self.rows = rows
+        self._rows = t.cast("list[msgspec.Raw]", page.rows)
+        self._values = values
+
+    def __len__(self) -> int:
+        """The number of records."""
+        return len(self._rows)
 
     @functools.cached_property
     def records(self) -> list[Record]:  # type: ignore[override]  # decoded if anyone needs them
@@ -131,13 +146,13 @@ class UntouchedBatch(Batch):
 
     def write(self, writer: MessageWriter, stream: str, version: int | None) -> int:
         """Write the rows as they are, and return their number."""
-        rows = t.cast("list[msgspec.Raw]", self._page.rows)
-        writer.write_rows(stream, rows, version=version, time_extracted=self.fetched)
-        return len(rows)
+        writer.write_rows(stream, self._rows, version=version, time_extracted=self.fetched)
+        return len(self)
 
     def values(self, key: str) -> list[t.Any]:
         """The rows' values of the replication key."""
-        return [getattr(row, key) for row in self.rows]
+        del key
+        return self._values
 
 
 class Outcome(enum.Enum):
@@ -300,25 +315,31 @@ class ApiStream(Stream):
             filtered = self.is_filtered(context)
             if filtered and span.start is None:
                 state[FULL_READ] = True
-            select = (dataclasses.replace(span, start=None) if filtered else span).selector(key)
+            select = (dataclasses.replace(span, start=None) if filtered else span).selector()
         try:
             for page in prefetcher:
-                if select is None and (untouched := self._untouched(page)):
-                    yield untouched
-                    continue
-                records = page.decode()
-                if self.prepare is not None:
-                    records = [self.prepare(record) for record in records]
-                if (shape := self._shaper) is not None:
-                    records = [shape(record) for record in records]
-                if select is not None:
-                    records = [record for record in records if select(record)]
-                self._keep_up_with(records)
-                if records or page.progress:
-                    yield Batch(records, page.fetched, page.progress)
+                batch = self._batch(page, select)
+                if batch or batch.progress:
+                    yield batch
         finally:
             prefetcher.close()
             self._ahead.pop(_key(context), None)
+
+    def _batch(self, page: Page, select: Callable[[t.Any], bool] | None) -> Batch:
+        """Shape the rows of a page, and leave out those that are not selected."""
+        key = self.replication_key or ""
+        batch = self._read_page(page) if self._read_page is not None else None
+        if batch is not None and (select is None or all(map(select, batch.values(key)))):
+            return batch
+        records = page.decode()
+        if self.prepare is not None:
+            records = [self.prepare(record) for record in records]
+        if (shape := self._shaper) is not None:
+            records = [shape(record) for record in records]
+        if select is not None:
+            records = [record for record in records if select(record.get(key))]
+        self._keep_up_with(records)
+        return Batch(records, page.fetched, page.progress)
 
     def get_records(self, context: Context | None) -> Iterator[Record]:
         """Yield the shaped records of a partition, for the SDK's own way to write them."""
@@ -377,41 +398,50 @@ class ApiStream(Stream):
     def _take_schema(self, schema: dict[str, t.Any]) -> None:
         """Use a schema from here on."""
         self._input_schema = schema
-        for derived in ("_shaper", "_read_row"):
+        for derived in ("prepare", "_shaper", "_read_page"):
             self.__dict__.pop(derived, None)
         selected = get_selected_schema(self.name, schema, self.mask)
         self._tap.mapper.register_raw_stream_schema(self.name, selected, self.primary_keys)
         self._stream_maps = self._tap.mapper.stream_maps[self.name]
 
     @functools.cached_property
-    def _read_row(self) -> Callable[[msgspec.Raw], msgspec.Struct] | None:
-        """Reads a row that goes out as it came; None where something is to be done with rows."""
+    def _read_page(self) -> PageReader | None:
+        """Reads a page at once; None where something is to be done with each record."""
         plain = self._has_schema_message and self._is_plain and not self.has_selected_descendents
-        if not (plain and self.prepare is None and not self.converters()):
-            return None
-        if not all(self.mask.values()):
-            return None
-        keys = {self.replication_key} if self.replication_key else set()
-        partition = {name for each in self.partitions or () for name in each}
-        row = row_type(self.effective_schema, required=keys | partition, text=keys)
-        return msgspec.json.Decoder(row).decode
+        return self.page_reader() if plain and all(self.mask.values()) else None
 
-    def _untouched(self, page: Page) -> UntouchedBatch | None:
-        """Take a page's rows as they stand, if they fit the schema and need no change."""
-        if self._read_row is None or page.is_decoded or isinstance(page.rows, msgspec.Raw):
+    def page_reader(self) -> PageReader | None:
+        """Build what reads a page at once, if all its rows fit the schema as it is now.
+
+        Returns:
+            By default what takes rows as they stand; None where they need be changed.
+        """
+        if self.prepare is not None or self.converters():
             return None
-        rows = t.cast("list[msgspec.Raw]", page.rows)
-        if b"\n" in b"".join(rows):
-            return None  # A message is one line.
-        try:
-            batch = UntouchedBatch(page, [self._read_row(row) for row in rows])
-        except msgspec.ValidationError:
-            return None
-        if (key := self.replication_key) and min(
-            filter(None, batch.values(key)), default="1"
-        ) < "1":
-            return None
-        return batch
+        key = self.replication_key
+        partition = {name for each in self.partitions or () for name in each}
+        required, types = (partition | {key}, {key: _TEXT}) if key else (partition, {})
+        row = row_type(self.effective_schema, required=required, types=types)
+        decode = msgspec.json.Decoder(row).decode
+        fields = {field.encode_name: field.name for field in msgspec.structs.fields(row)}
+        value_of = operator.attrgetter(fields[key]) if key else _nothing
+
+        def read(page: Page) -> UntouchedBatch | None:
+            if page.is_decoded or isinstance(page.rows, msgspec.Raw):
+                return None
+            rows = t.cast("list[msgspec.Raw]", page.rows)
+            if b"\n" in b"".join(rows):
+                return None  # A message is one line.
+            try:
+                values = [value_of(decode(row)) for row in rows]
+            except msgspec.ValidationError:
+                return None
+            # Dates of zeros have to become null.
+            if min(filter(None, values), default="1") < "1":
+                return None
+            return UntouchedBatch(page, values)
+
+        return read
 
     # From records to messages.
 
@@ -669,6 +699,10 @@ _OUTCOMES: t.Final = (
 
 def _ignore(_count: int) -> None:
     """Count nothing."""
+
+
+def _nothing(_row: msgspec.Struct) -> None:
+    """The value of no key."""
 
 
 def _key(context: Context | None) -> tuple[tuple[str, str], ...]:

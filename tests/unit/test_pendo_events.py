@@ -6,15 +6,21 @@ import io
 import json
 import tempfile
 import tracemalloc
+from importlib import resources
 from typing import IO, Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from singer_sdk.schema.source import SchemaDirectory
 
 from tap_pendo_pipedrive.core import timestamps
 from tap_pendo_pipedrive.core.http import BadBodyError
+from tap_pendo_pipedrive.core.messages import MessageWriter
+from tap_pendo_pipedrive.core.stream import Page
 from tap_pendo_pipedrive.streams.pendo import aggregation
+from tap_pendo_pipedrive.streams.pendo.columns import ColumnReader
 from tap_pendo_pipedrive.streams.pendo.events import EventStream, InteractionStream
 from tap_pendo_pipedrive.streams.pendo.shaping import MEASURES, KeyMaker, shape_row, snake_case
 
@@ -259,10 +265,108 @@ def test_keys_are_what_loaded_tables_hold() -> None:
 @settings(max_examples=100, deadline=None)
 def test_a_shaped_row_has_the_key_and_the_columns(rows: list[Row], seed: Any) -> None:
     """Rows of one layout and of others take turns."""
-    shape = GROUPED.shaper("event_key")
+    shape = GROUPED.shaper("event_key", ["hour", "event_key", "nothing"])
     for row in rows + seed.sample(rows, len(rows)):
         record = shape(row)
         assert record == {**shape_row(row), "event_key": GROUPED.key(row)}
-        assert list(record) == [*map(snake_case, row), "event_key"]
+        others = [column for column in map(snake_case, row) if column != "hour"]
+        assert list(record) == ["hour", "event_key", *others]
         assert record["visitor_id"] == row["visitorId"]
         assert record["hour"] == timestamps.from_epoch_ms(row["hour"])
+
+
+# Pages read by column.
+
+SCHEMA = SchemaDirectory(resources.files("tap_pendo_pipedrive.schemas.pendo")).get_schema("events")
+#: Rows as the schema tells of them.
+FITTING = st.fixed_dictionaries(
+    {"visitorId": TEXTS, "hour": st.integers(0, 2**43) | st.floats(0, 2**43)},
+    optional={
+        "accountId": st.none() | TEXTS,
+        "appId": st.none() | st.integers(-(2**60), 2**60),
+        "week": st.none() | st.integers(-(2**70), 2**70),
+        "latitude": st.none() | st.integers(-90, 90) | st.floats(-90, 90),
+        "properties": st.none() | st.dictionaries(TEXTS, VALUES, max_size=3),
+        "pageId": TEXTS,
+        "firstTime": st.none() | st.integers(0, 2**43),
+        "lastTime": st.just(0) | st.floats(0, 2**60),
+        "numEvents": st.none() | st.integers(0, 2**70),
+    },
+)
+#: What the schema does not tell of: another type, another attribute, no time.
+ODD = st.sampled_from(
+    [("appId", "text"), ("numEvents", 1.5), ("hour", "2026-01-01"), ("brandNew", 1), ("server", [])]
+)
+
+
+def by_row(rows: list[Row]) -> list[Row]:
+    return [GROUPED.shaper("event_key", SCHEMA["properties"])(row) for row in rows]
+
+
+def written(records: Any) -> list[bytes]:
+    return [msgspec.json.encode(record) for record in records]
+
+
+def page_of(rows: list[Row | None]) -> Page:
+    text = msgspec.json.encode(rows)
+    return Page(msgspec.Raw(text), len(text))
+
+
+class Lines(MessageWriter):
+    """Keeps records as they are written."""
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+
+    def write_records(self, stream: str, records: Any, **_: Any) -> None:
+        self.lines += written(records)
+
+
+@given(pages=st.lists(st.lists(FITTING, min_size=1, max_size=6), min_size=1, max_size=4))
+@settings(max_examples=300, deadline=None)
+def test_pages_read_by_column_are_the_bytes_of_those_read_by_row(pages: list[list[Row]]) -> None:
+    read = ColumnReader(SCHEMA, "event_key", GROUPED)
+    for rows in pages:
+        page = page_of([*rows, None])
+        batch = read(page)
+        assert batch is not None
+        assert len(batch) == len(rows)
+        lines = Lines()
+        batch.write(lines, "pendo_events", None)
+        assert lines.lines == written(by_row(page.decode()))
+        assert written(batch.records) == lines.lines
+        assert batch.values("hour") == [each["hour"] for each in batch.records]
+
+
+@given(
+    rows=st.lists(FITTING, max_size=3), row=FITTING, odd=ODD, after=st.lists(FITTING, max_size=3)
+)
+@settings(max_examples=200, deadline=None)
+def test_a_row_beyond_the_schema_leaves_its_page_to_be_read_by_row(
+    rows: list[Row], row: Row, odd: tuple[str, Any], after: list[Row]
+) -> None:
+    read = ColumnReader(SCHEMA, "event_key", GROUPED)
+    assert read(page_of([*rows, {**row, odd[0]: odd[1]}, *after])) is None
+    batch = read(page_of([row]))
+    assert batch is not None
+    assert written(batch.records) == written(by_row(page_of([row]).decode()))
+
+
+def test_attributes_are_read_as_the_api_spells_them() -> None:
+    schema = {"properties": {"event_key": {"type": "string"}, "page_url": {"type": "string"}}}
+    read = ColumnReader(schema, "event_key", GROUPED)
+    for name, known in (("pageURL", True), ("page_url", False), ("pageURL", True)):
+        batch = read(page_of([{name: "a"}]))
+        assert (batch is not None) is known
+        assert batch is None or batch.records == [
+            {"event_key": GROUPED.key({name: "a"}), "page_url": "a"}
+        ]
+
+
+@pytest.mark.parametrize("rows", [[], [None], [{}], [{"numEvents": 1}]])
+def test_pages_without_any_dimension_are_read_by_row(rows: list[Row | None]) -> None:
+    assert ColumnReader(SCHEMA, "event_key", GROUPED)(page_of(rows)) is None
+
+
+def test_rows_that_are_decoded_already_are_read_by_row() -> None:
+    assert ColumnReader(SCHEMA, "event_key", GROUPED)(Page([{"visitorId": "v"}], 1)) is None

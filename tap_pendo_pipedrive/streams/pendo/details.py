@@ -210,7 +210,8 @@ class VisitorHistory(DetailStream):
     @functools.cached_property
     def prepare(self) -> Callable[[Record], Record]:  # type: ignore[override]
         """Shapes a row and adds its key."""
-        return KeyMaker({"lastTs", "duration"}, {"ts", "appId"}).shaper("history_key")
+        keys = KeyMaker({"lastTs", "duration"}, {"ts", "appId"})
+        return keys.shaper("history_key", self.effective_schema["properties"])
 
 
 def _without_nulls(row: Record) -> Record:

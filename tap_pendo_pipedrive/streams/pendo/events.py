@@ -13,6 +13,7 @@ from tap_pendo_pipedrive.core.prefetch import in_turn
 from tap_pendo_pipedrive.core.stream import Page
 from tap_pendo_pipedrive.streams.pendo import aggregation, rules
 from tap_pendo_pipedrive.streams.pendo.catalog import Features, Pages
+from tap_pendo_pipedrive.streams.pendo.columns import ColumnReader
 from tap_pendo_pipedrive.streams.pendo.shaping import DIMENSIONS, MEASURES, KeyMaker
 from tap_pendo_pipedrive.streams.pendo.stream import PendoStream
 from tap_pendo_pipedrive.streams.pendo.windows import (
@@ -31,7 +32,7 @@ if t.TYPE_CHECKING:
 
     from tap_pendo_pipedrive.core.bookmarks import Span
     from tap_pendo_pipedrive.core.http import Client
-    from tap_pendo_pipedrive.core.stream import Record
+    from tap_pendo_pipedrive.core.stream import PageReader, Record
     from tap_pendo_pipedrive.tap import TapPendoPipedrive
 
 #: Where event streams start without a start_date.
@@ -71,9 +72,17 @@ class EventStream(PendoStream):
         return False
 
     @functools.cached_property
+    def _keys(self) -> KeyMaker:
+        return KeyMaker(self.measures, self.dimensions)
+
+    @functools.cached_property
     def prepare(self) -> Callable[[Record], Record]:  # type: ignore[override]
         """Shapes a row and adds its key."""
-        return KeyMaker(self.measures, self.dimensions).shaper("event_key")
+        return self._keys.shaper("event_key", self.effective_schema["properties"])
+
+    def page_reader(self) -> PageReader:
+        """Build what shapes the rows of a page column by column."""
+        return ColumnReader(self.effective_schema, "event_key", self._keys)
 
     def pages(self, context: Context | None, span: Span) -> Iterator[Page]:
         """Fetch the buckets of a span that have ended."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import operator
+import itertools
 import re
 import types
 import typing as t
@@ -18,7 +18,7 @@ import msgspec
 from tap_pendo_pipedrive.core import timestamps
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     Record = dict[str, t.Any]
     #: The names of a row's attributes, in order.
@@ -115,6 +115,12 @@ def is_epoch_ms(column: str) -> bool:
 BUCKETS: t.Final = frozenset({"day", "hour", "week", "month", "quarter"})
 _bucket: t.Final = functools.lru_cache(maxsize=1 << 10)(timestamps.from_epoch_ms)
 
+
+def write_time(column: str) -> Callable[[float], str | None]:
+    """What writes the epoch milliseconds of a column as RFC 3339."""
+    return _bucket if column in BUCKETS else timestamps.from_epoch_ms
+
+
 #: Layouts to remember.
 LAYOUTS: t.Final = 1 << 10
 
@@ -123,11 +129,7 @@ LAYOUTS: t.Final = 1 << 10
 def _shaper(layout: Layout) -> Callable[[Record], Record]:
     """Build the function that shapes the rows of a layout."""
     columns = [snake_case(name) for name in layout]
-    times = [
-        (column, _bucket if column in BUCKETS else timestamps.from_epoch_ms)
-        for column in columns
-        if is_epoch_ms(column)
-    ]
+    times = [(column, write_time(column)) for column in columns if is_epoch_ms(column)]
 
     def shape(row: Record) -> Record:
         record = dict(zip(columns, row.values()))  # noqa: B905 - a layout has as many of each
@@ -172,6 +174,11 @@ def hash_of(values: Record | msgspec.Struct) -> str:
     return hashlib.blake2b(_ENCODE(values), digest_size=16).hexdigest()
 
 
+def _one_form(values: Iterable[t.Any]) -> list[t.Any]:
+    """Write whole numbers without a point."""
+    return [int(each) if each.__class__ is float and each.is_integer() else each for each in values]
+
+
 class KeyMaker:
     """Makes the key of a row that has no id: a hash over its dimensions.
 
@@ -180,52 +187,69 @@ class KeyMaker:
 
     Args:
         measures: Attributes that are no part of the key.
-        known: Attributes that are part of it even if they are numbers; more than one.
+        known: Attributes that are part of it even if they are numbers.
     """
 
     def __init__(self, measures: Iterable[str], known: Iterable[str]) -> None:
-        self._documented = frozenset(measures).union(known)
-        self._known = sorted(self._documented.difference(measures))
-        # Encoded as an object, without those that are null.
-        self._dimensions = msgspec.defstruct(
-            "Dimensions", [(name, t.Any, None) for name in self._known], omit_defaults=True
-        )
-        self._keyer = functools.lru_cache(LAYOUTS)(self._compile)
-
-    def _compile(self, layout: Layout) -> Callable[[Record], str]:
-        """Build the function that makes the keys of a layout's rows."""
-        dimensions = self._dimensions
-        places = {name: place for place, name in enumerate(layout)}
-        # What the layout lacks is picked from behind a row's values: null.
-        pick = operator.itemgetter(*(places.get(name, -1) for name in self._known))
-        numbers = [place for name, place in places.items() if name in _NUMBERS]
-        unknown = [name for name in layout if name not in self._documented]
-
-        def key(row: Record) -> str:
-            values = [*row.values(), None]
-            for place in numbers:
-                value = values[place]
-                if value.__class__ is float and value.is_integer():
-                    values[place] = int(value)
-            found = dimensions(*pick(values))
-            if not unknown:
-                return hash_of(found)
-            more = {name: row[name] for name in unknown if row[name].__class__ not in _UNCOUNTED}
-            return hash_of({**msgspec.to_builtins(found), **more})
-
-        return key
+        self._known = frozenset(known).difference(measures)
+        self._measures = frozenset(measures)
 
     def key(self, row: Record) -> str:
         """Return 32 hexadecimal digits."""
-        return self._keyer(tuple(row))(row)
+        columns = self._dimensions({name: (value,) for name, value in row.items()})
+        return hash_of({name: each for name, (each,) in columns.items() if each is not None})
 
-    def shaper(self, column: str) -> Callable[[Record], Record]:
-        """Build the function that shapes a row and puts its key into a column."""
+    def keys(self, columns: Mapping[str, Sequence[t.Any]]) -> list[str]:
+        """Make the keys of many rows.
+
+        Args:
+            columns: The rows' values by attribute. What a row lacks is null or UNSET.
+
+        Returns:
+            A key for each row; none if no attribute is a dimension.
+        """
+        dimensions = self._dimensions(columns)
+        row = _row_of(tuple(dimensions))
+        return [*map(hash_of, itertools.starmap(row, zip(*dimensions.values(), strict=True)))]
+
+    def _dimensions(self, columns: Mapping[str, Sequence[t.Any]]) -> dict[str, Sequence[t.Any]]:
+        """Leave out what does not count, and give numbers their form."""
+        found = {}
+        for name in sorted(columns.keys() - self._measures):
+            values = columns[name]
+            if name not in self._known:
+                values = [None if each.__class__ in _UNCOUNTED else each for each in values]
+            elif name in _NUMBERS and float in set(map(type, values)):
+                values = _one_form(values)
+            found[name] = values
+        return found
+
+    def shaper(self, column: str, columns: Iterable[str]) -> Callable[[Record], Record]:
+        """Build the function that shapes a row and adds its key.
+
+        Args:
+            column: The key's column.
+            columns: All columns that are known, in the order in which records have them.
+        """
+        order = tuple(columns)
 
         def shape(row: Record) -> Record:
-            layout = tuple(row)
-            record = _shaper(layout)(row)
-            record[column] = self._keyer(layout)(row)
-            return record
+            record = shape_row(row)
+            record[column] = self.key(row)
+            return {name: record[name] for name in order if name in record} | record
 
         return shape
+
+
+@functools.lru_cache(maxsize=LAYOUTS)
+def _row_of(names: tuple[str, ...]) -> type[msgspec.Struct]:
+    """An object of these attributes, encoded without those that are null."""
+    fields = [(field, t.Any, None) for field in fields_named(names)]
+    return msgspec.defstruct(
+        "Dimensions", fields, rename=fields_named(names), omit_defaults=True, gc=False
+    )
+
+
+def fields_named(names: Iterable[str]) -> dict[str, str]:
+    """Name a struct's fields; what they are called in JSON need be no name of a variable."""
+    return {f"a{place}": name for place, name in enumerate(names)}

@@ -105,8 +105,10 @@ class MailMessages(ChildStream, V1Stream):
         key = self.READ_UNTIL
         mark = self.known_state(None).get(key)
         state = {"replication_key": key, "replication_key_value": mark}
-        is_wanted = Span.of(self.name, key, state, self.config).selector(key) or bool
+        is_wanted = Span.of(self.name, key, state, self.config).selector()
         wanted = [
-            (thread, changed or "") for thread, changed in threads if is_wanted({key: changed})
+            (thread, changed or "")
+            for thread, changed in threads
+            if is_wanted is None or is_wanted(changed)
         ]
         return sorted(wanted, key=lambda each: timestamps.sort_key(each[1]))
