@@ -102,6 +102,10 @@ class Batch:
     fetched: dt.datetime
     progress: Mapping[str, t.Any] | None = None
 
+    #: Whether the records are written as they are: they have their partition's attributes already,
+    #: and no children.
+    is_final: t.ClassVar[bool] = False
+
     def __len__(self) -> int:
         """The number of records."""
         return len(self.records)
@@ -127,6 +131,8 @@ class UntouchedBatch(Batch):
         page: The page.
         values: The rows' values of the replication key.
     """
+
+    is_final = True
 
     def __init__(self, page: Page, values: list[str | None]) -> None:
         self.fetched = page.fetched
@@ -522,7 +528,7 @@ class ApiStream(Stream):
         Returns:
             The number of records written.
         """
-        if not isinstance(batch, UntouchedBatch):
+        if not batch.is_final:
             for name, value in (self._get_state_partition_context(context) or {}).items():
                 for record in batch.records:
                     record.setdefault(name, value)

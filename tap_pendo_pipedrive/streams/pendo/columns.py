@@ -42,6 +42,8 @@ class ColumnBatch(Batch):
         columns: Their values, by column.
     """
 
+    is_final = True
+
     def __init__(self, page: Page, columns: Columns) -> None:
         self.fetched = page.fetched
         self.progress = page.progress
