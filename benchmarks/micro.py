@@ -98,7 +98,7 @@ def _decode(body: bytes) -> list[dict[str, Any]]:
 
 def _as_written(stream: PipedriveStream, body: bytes) -> None:
     read = stream._read_page  # noqa: SLF001
-    batch = read(Page(_SPLIT(body), len(body))) if read is not None else None
+    batch = read(Page(_SPLIT(body), len(body), one_line=True)) if read is not None else None
     if batch is None:
         message = "The rows are not written as they came: the benchmark's rows or schema changed."
         raise RuntimeError(message)

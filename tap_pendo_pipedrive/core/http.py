@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import dataclasses
-import io
+import functools
 import itertools
 import json
 import logging
@@ -38,7 +38,7 @@ from tap_pendo_pipedrive.core.failures import (
 from tap_pendo_pipedrive.core.redaction import redact
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import IO
 
     from requests.auth import AuthBase
@@ -52,6 +52,8 @@ logger = logging.getLogger("tap-pendo-pipedrive.http")
 CONNECT_TIMEOUT: t.Final = 10
 #: A body beyond this is not a page of an API; reading on would only exhaust the memory.
 LARGEST_BODY: t.Final = 1 << 30
+#: Bytes that are read at a time. Most bodies come in one piece then, and are not copied.
+PIECE: t.Final = 1 << 20
 CHUNK: t.Final = 1 << 16
 #: A spooled body up to this size stays in memory.
 LARGEST_IN_MEMORY: t.Final = 1 << 20
@@ -191,6 +193,9 @@ class Client:
         self._max_tries = max(1, max_tries)
         self._verdict: TapError | None = None
         self._session = requests.Session()
+        # What counts of it is looked up once; a .netrc entry must not replace the credentials.
+        self._session.trust_env = False
+        self._of_environment = functools.cache(_of_environment)
         adapter = HTTPAdapter(pool_connections=2, pool_maxsize=governor.concurrency)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
@@ -331,12 +336,12 @@ class Client:
         return answer
 
     def _exchange(self, request: Request) -> Answer:
-        # Through `request`, not `send`, so that proxies and REQUESTS_CA_BUNDLE count. Credentials
-        # go in by `auth`, so that a .netrc entry for the host cannot replace them.
         sent = time.monotonic()
+        base_url = self.base_url
         with self._session.request(
             request.method,
-            self.base_url + request.path,
+            base_url + request.path,
+            **self._of_environment(base_url),
             params=request.params,
             json=request.payload,
             auth=self._auth,
@@ -344,22 +349,8 @@ class Client:
             allow_redirects=False,
             stream=True,
         ) as response:
-            with contextlib.ExitStack() as kept:
-                spool: IO[bytes] = (
-                    tempfile.SpooledTemporaryFile(LARGEST_IN_MEMORY)  # noqa: SIM115 - outlives this
-                    if request.spooled
-                    else io.BytesIO()
-                )
-                kept.callback(spool.close)
-                for chunk in response.iter_content(CHUNK):
-                    spool.write(chunk)
-                    if spool.tell() > LARGEST_BODY:
-                        raise StreamFailed(
-                            f"{request.stream}: {request}: the body is larger than"
-                            f" {LARGEST_BODY >> 20} MiB."
-                        )
-                kept.pop_all()
-            body = spool.getvalue() if isinstance(spool, io.BytesIO) else spool
+            pieces = _bounded(request, response.iter_content(PIECE))
+            body = _spool(pieces) if request.spooled else b"".join(pieces)
             return Answer(response.status_code, response.headers, body, sent)
 
     def _no_answer(self, request: Request, error: Exception, tries: int) -> Retry:
@@ -406,6 +397,41 @@ FAILURES: t.Final[dict[Action, type[TapError]]] = {
     Action.FAIL_SERVICE: ServiceFailed,
     Action.REFRESH: ServiceFailed,
 }
+
+
+def _of_environment(base_url: str) -> Mapping[str, t.Any]:
+    """The proxies and the certificate authorities that the environment asks for.
+
+    To look for them takes as long as the rest of a request to a server nearby.
+    """
+    found = requests.Session().merge_environment_settings(base_url, {}, None, None, None)
+    return {name: found[name] for name in ("proxies", "verify")}
+
+
+def _bounded(request: Request, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Hand out a body's pieces, as long as they are no more than a body should have.
+
+    Raises:
+        StreamFailed: They are.
+    """
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if size > LARGEST_BODY:
+            raise StreamFailed(
+                f"{request.stream}: {request}: the body is larger than {LARGEST_BODY >> 20} MiB."
+            )
+        yield piece
+
+
+def _spool(pieces: Iterable[bytes]) -> IO[bytes]:
+    """Write a body's pieces to a file, which stays in memory if it is small."""
+    with contextlib.ExitStack() as kept:
+        spool = kept.enter_context(tempfile.SpooledTemporaryFile(LARGEST_IN_MEMORY))
+        for piece in pieces:
+            spool.write(piece)
+        kept.pop_all()
+        return t.cast("IO[bytes]", spool)
 
 
 def _log_retry(retry: Exception) -> None:

@@ -15,7 +15,7 @@ if t.TYPE_CHECKING:
     from singer_sdk.singerlib.encoding.simple import Message
 
 
-def _write(lines: bytes | bytearray) -> None:
+def _write(lines: bytes | bytearray | memoryview) -> None:
     # Unbuffered output (PYTHONUNBUFFERED) may take a part only, for example when a signal comes.
     rest = memoryview(lines)
     while rest:
@@ -66,7 +66,8 @@ class MessageWriter(MsgSpecWriter):
         """Write a RECORD message for each row that is JSON already, without line breaks."""
         if rows:
             head, tail = _frame(stream, version, time_extracted)
-            _write(b"".join((head, (tail + head).join(rows), tail)))
+            lines = memoryview((tail + head).join((b"", *rows, b"")))
+            _write(lines[len(tail) : len(lines) - len(head)])
 
 
 def _frame(stream: str, version: int | None, time_extracted: dt.datetime) -> tuple[bytes, bytes]:

@@ -65,6 +65,7 @@ class Page:
         rows: The rows, decoded or each for itself not decoded yet; or all of them as one JSON array
             that is not decoded yet, whose numbers need not keep their decimals as written.
         size: Bytes that it holds in memory, about.
+        one_line: No row that is not decoded has a line break, so that each can stand in a message.
         progress: What the state says once these rows and all before them are written; None where
             the rows' own replication key says it.
         fetched: When the answer came.
@@ -73,6 +74,7 @@ class Page:
     rows: list[Record] | list[msgspec.Raw] | msgspec.Raw
     size: int
     progress: Mapping[str, t.Any] | None = dataclasses.field(default=None, kw_only=True)
+    one_line: bool = dataclasses.field(default=False, kw_only=True)
     fetched: dt.datetime = dataclasses.field(
         default_factory=lambda: dt.datetime.now(timestamps.UTC), kw_only=True
     )
@@ -433,11 +435,9 @@ class ApiStream(Stream):
         value_of = operator.attrgetter(fields[key]) if key else _nothing
 
         def read(page: Page) -> UntouchedBatch | None:
-            if page.is_decoded or isinstance(page.rows, msgspec.Raw):
+            if page.is_decoded or not page.one_line:
                 return None
             rows = t.cast("list[msgspec.Raw]", page.rows)
-            if b"\n" in b"".join(rows):
-                return None  # A message is one line.
             try:
                 values = [value_of(decode(row)) for row in rows]
             except msgspec.ValidationError:

@@ -57,6 +57,8 @@ _REPEATS: t.Final = (
     "{request.stream}: {request}: Pipedrive repeats a page instead of coming to an end. Run again"
     " later."
 )
+#: A row is an object or null.
+_STARTS_OF_ROWS: t.Final = frozenset(b"{n")
 _DECODE_LIST: t.Final = msgspec.json.Decoder(_List).decode
 _DECODE_OTHER: t.Final = msgspec.json.Decoder(_Other).decode
 
@@ -146,14 +148,14 @@ def read(body: bytes, rows_in: RowsIn | None = None) -> Answered:
     if rows is msgspec.UNSET:
         message = "data is missing"
         raise BadBodyError(message)
-    if not {bytes(memoryview(row)[:1]) for row in rows or ()} <= {b"{", b"n"}:
+    if not {memoryview(row)[0] for row in rows or ()} <= _STARTS_OF_ROWS:
         message = "a row is not an object"
         raise BadBodyError(message)
     # Pipedrive writes an empty list as null, but never in the middle of one.
     if rows is None and (cursor or more):
         message = "data is null, although more pages follow"
         raise BadBodyError(message)
-    return Answered(rows or [], len(body), cursor, more)
+    return Answered(rows or [], len(body), cursor, more, one_line=b"\n" not in body)
 
 
 def _find(
