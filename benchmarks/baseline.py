@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+from benchmarks import programs
+
 #: The tap's summary: "<stream>: complete; 8000 records, 17 requests (0 retries), 170 API tokens".
 SUMMARY = re.compile(
     r"(?P<stream>p\w+): (?P<outcome>[a-z: ]+); (?P<records>\d+) records,"
@@ -38,19 +36,18 @@ def measure(scale: float, latency: float, timeout: float) -> dict[str, Any]:
         What it took.
 
     Raises:
-        RuntimeError: The tap failed.
+        RunFailed: The tap failed.
     """
     sandbox = subprocess.Popen(
         [sys.executable, "-m", "tests.sandbox", f"--scale={scale}", f"--latency={latency}"],
-        cwd=ROOT,
+        cwd=programs.ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
     try:
         if sandbox.stdout is None or not (line := sandbox.stdout.readline()):
-            message = "the sandbox did not start"
-            raise RuntimeError(message)
+            raise programs.RunFailed("the sandbox did not start")
         address = json.loads(line)
         with tempfile.TemporaryDirectory() as folder:
             return _sync(address, Path(folder), timeout)
@@ -60,7 +57,7 @@ def measure(scale: float, latency: float, timeout: float) -> dict[str, Any]:
 
 
 def _sync(address: dict[str, str], folder: Path, timeout: float) -> dict[str, Any]:
-    config, log = folder / "config.json", folder / "tap.log"
+    config = folder / "config.json"
     config.write_text(
         json.dumps(
             {
@@ -73,39 +70,21 @@ def _sync(address: dict[str, str], folder: Path, timeout: float) -> dict[str, An
         encoding="utf-8",
     )
     command = [sys.executable, "-m", "tap_pendo_pipedrive", "--config", str(config)]
-    start = time.perf_counter()
-    with log.open("wb") as errors, Path(os.devnull).open("wb") as nothing:
-        tap = subprocess.Popen(command, cwd=ROOT, stdout=nothing, stderr=errors)
-        watchdog = threading.Timer(timeout, tap.kill)
-        watchdog.start()
-        try:
-            # The use of this child alone: the sandbox must not be counted.
-            _, status, use = os.wait4(tap.pid, 0)
-            tap.returncode = os.waitstatus_to_exitcode(status)
-        finally:
-            watchdog.cancel()
-            tap.kill()
-    wall = time.perf_counter() - start
-    text = log.read_text(encoding="utf-8")
-    if tap.returncode:
-        message = f"the tap failed with exit code {tap.returncode}:\n{text[-3000:]}"
-        raise RuntimeError(message)
+    took = programs.run("this tap", command, timeout=timeout)
     streams = {
         match["stream"]: {name: int(match[name]) for name in ("records", "requests", "tokens")}
-        for match in SUMMARY.finditer(text)
+        for match in SUMMARY.finditer(took.log)
     }
     total = {
         name: sum(stream[name] for stream in streams.values())
         for name in ("records", "requests", "tokens")
     }
-    # Bytes on macOS, kilobytes elsewhere.
-    unit = 1 if sys.platform == "darwin" else 1024
     return {
         "records": total["records"],
-        "records_per_second": round(total["records"] / wall),
-        "wall_seconds": round(wall, 2),
-        "cpu_seconds": round(use.ru_utime + use.ru_stime, 2),
-        "peak_memory_mib": round(use.ru_maxrss * unit / 2**20),
+        "records_per_second": round(total["records"] / took.wall),
+        "wall_seconds": round(took.wall, 2),
+        "cpu_seconds": round(took.cpu, 2),
+        "peak_memory_mib": round(took.peak_mib),
         "requests": total["requests"],
         "api_tokens": total["tokens"],
         "streams": streams,

@@ -25,12 +25,12 @@ from benchmarks.contestants import (
     PEER_STREAMS,
     Job,
     Result,
-    RunFailed,
     Server,
     World,
     measure,
     serving,
 )
+from benchmarks.programs import RunFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -5,23 +5,20 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import json
-import os
 import subprocess
 import sys
-import tempfile
-import threading
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import requests
 
+from benchmarks import programs
+from benchmarks.programs import ROOT, RunFailed, catalog_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-ROOT = Path(__file__).parents[1]
-UV = ROOT / ".tools" / "uv" / "bin" / "uv"
 PEER_HOME = ROOT / ".tools" / "bench-tap-pipedrive"
 PEER_VERSION = "2.1.0"
 #: Its host is a constant, which only a launcher can point elsewhere.
@@ -71,11 +68,6 @@ FILES_A_PAGE = 100
 PEER_PAGE = 100
 #: Bytes of output of a record, at most about; decides whether it fits into memory.
 OUTPUT_BYTES = 2600
-RECORD_MARKS = (b'{"type":"RECORD"', b'{"type": "RECORD"')
-
-
-class RunFailed(Exception):
-    """A program ended with an error."""
 
 
 @dataclass(frozen=True)
@@ -218,8 +210,8 @@ def measure(  # noqa: PLR0913 - named ones
         server: What it asks; its counters start anew.
         timeout: Seconds until it is killed.
         records: About how many records it writes.
-        count: Keep the output in memory and count it afterwards; else it goes to the null device
-            and the rows that were served count as written.
+        count: Keep the output and count it afterwards; else it goes to the null device and the
+            rows that were served count as written.
 
     Returns:
         What it took.
@@ -229,36 +221,15 @@ def measure(  # noqa: PLR0913 - named ones
     """
     if server:
         server.reset()
-    with tempfile.TemporaryDirectory(dir=_memory(records if count else 0)) as name:
-        folder = Path(name)
-        output = folder / "output" if count else Path(os.devnull)
-        start = time.perf_counter()
-        with output.open("wb") as out, (folder / "log").open("wb") as log:
-            process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=log, env=_env())
-            watchdog = threading.Timer(timeout, process.kill)
-            watchdog.start()
-            try:
-                # The use of this child alone: the server must not be counted.
-                _, status, use = os.wait4(process.pid, 0)
-                process.returncode = os.waitstatus_to_exitcode(status)
-            finally:
-                watchdog.cancel()
-                process.kill()
-        wall = time.perf_counter() - start
-        if process.returncode:
-            text = (folder / "log").read_text(errors="replace")[-1500:]
-            reason = "took too long" if wall >= timeout else f"exit code {process.returncode}"
-            raise RunFailed(f"{program}: {reason}\n{text}")
-        written = _count(output) if count else None
+    output = records * OUTPUT_BYTES if count else None
+    took = programs.run(program, command, timeout=timeout, output=output)
     stats = server.stats() if server else {}
-    # Bytes on macOS, kilobytes elsewhere.
-    unit = 1 if sys.platform == "darwin" else 1024
     return Result(
         program,
-        stats.get("rows", 0) if written is None else written,
-        wall,
-        use.ru_utime + use.ru_stime,
-        use.ru_maxrss * unit / 2**20,
+        stats.get("rows", 0) if took.records is None else took.records,
+        took.wall,
+        took.cpu,
+        took.peak_mib,
         stats.get("requests", 0),
         stats.get("refused", 0),
         stats.get("tokens", 0),
@@ -266,24 +237,6 @@ def measure(  # noqa: PLR0913 - named ones
         stats.get("paths", {}),
         rows_served=stats.get("rows", 0),
     )
-
-
-def _env() -> dict[str, str]:
-    return {**os.environ, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
-
-
-def _memory(records: int) -> str | None:
-    """A folder in memory, if there is one with enough room."""
-    folder = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
-    if not folder.is_dir():
-        return None
-    room = os.statvfs(folder)
-    return str(folder) if room.f_bavail * room.f_frsize > records * OUTPUT_BYTES * 2 else None
-
-
-def _count(output: Path) -> int:
-    with output.open("rb", buffering=1 << 20) as lines:
-        return sum(line.startswith(RECORD_MARKS) for line in lines)
 
 
 @dataclass(frozen=True)
@@ -312,7 +265,7 @@ def tap_command(server: Server, job: Job, folder: Path, **settings: Any) -> list
     }
     (folder / "config.json").write_text(json.dumps(config))
     command = [sys.executable, "-m", "tap_pendo_pipedrive", "--config", f"{folder}/config.json"]
-    catalog = _select(_discover([*command, "--discover"]), set(job.streams))
+    catalog = catalog_of(command, set(job.streams))
     (folder / "catalog.json").write_text(json.dumps(catalog))
     return [*command, "--catalog", f"{folder}/catalog.json"]
 
@@ -321,26 +274,8 @@ def tap_command(server: Server, job: Job, folder: Path, **settings: Any) -> list
 
 
 def install_peer() -> str | None:
-    """Create the peer's environment unless it is there.
-
-    Returns:
-        Why it cannot be used; None if it can.
-    """
-    python = PEER_HOME / "bin" / "python"
-    package = f"tap-pipedrive=={PEER_VERSION}"
-    try:
-        if not python.exists():
-            subprocess.run(
-                [UV, "venv", "--quiet", "--python", sys.executable, PEER_HOME], check=True
-            )
-        subprocess.run(
-            [str(UV), "pip", "install", "--quiet", "--python", str(PEER_HOME), package],
-            check=True,
-            timeout=300,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        return f"{package} cannot be installed: {error}"
-    return None
+    """Install the peer; return why it cannot be used, if it cannot."""
+    return programs.install(PEER_HOME, f"tap-pipedrive=={PEER_VERSION}")
 
 
 def peer_command(server: Server, job: Job, folder: Path) -> list[str]:
@@ -350,31 +285,9 @@ def peer_command(server: Server, job: Job, folder: Path) -> list[str]:
     command = [f"{PEER_HOME}/bin/python", "-c", PEER_LAUNCHER, server.url]
     command += ["--config", f"{folder}/peer.json"]
     names = {PEER_STREAMS[stream] for stream in job.streams if stream in PEER_STREAMS}
-    catalog = _select(_discover([*command, "--discover"]), names)
+    catalog = catalog_of(command, names)
     (folder / "peer-catalog.json").write_text(json.dumps(catalog))
     return [*command, "--catalog", f"{folder}/peer-catalog.json"]
-
-
-def _discover(command: list[str]) -> dict[str, Any]:
-    done = subprocess.run(command, capture_output=True, env=_env(), check=False, timeout=120)
-    if done.returncode:
-        raise RunFailed(f"discovery failed:\n{done.stderr.decode()[-1500:]}")
-    catalog: dict[str, Any] = json.loads(done.stdout)
-    return catalog
-
-
-def _select(catalog: dict[str, Any], names: set[str]) -> dict[str, Any]:
-    found = {stream["tap_stream_id"] for stream in catalog["streams"]}
-    if missing := names - found:
-        raise RunFailed(f"the catalog has no {', '.join(sorted(missing))}")
-    for stream in catalog["streams"]:
-        wanted = stream["tap_stream_id"] in names
-        stream["selected"] = wanted
-        for entry in stream["metadata"]:
-            metadata = entry["metadata"]
-            if not entry["breadcrumb"] or metadata.get("inclusion") == "available":
-                metadata["selected"] = wanted
-    return catalog
 
 
 # The floor.

@@ -1,9 +1,10 @@
 """The floor: fetch, decode, encode and write the same pages without any framework.
 
-Usage: `python benchmarks/floor.py PLAN`, where PLAN is JSON with `url`, `walks` (a path, its
-parameters and its paging each), `width` (walks fetched at once) and `products` (whether to ask for
-the line items of the deals, a hundred deals at a time). It keeps no state and checks nothing, so no
-tap can be faster by much.
+Usage: `python benchmarks/floor.py PLAN`, where PLAN is JSON. For Pipedrive it has `url`, `walks` (a
+path, its parameters and its paging each), `width` (walks fetched at once) and `products` (whether
+to ask for the line items of the deals, a hundred deals at a time). For Pendo it has `url`, `stream`
+and `windows`, the sources of the aggregation to ask one after the other. It keeps no state and
+checks nothing, so a tap that decodes each row cannot be faster by much.
 """
 
 from __future__ import annotations
@@ -73,10 +74,23 @@ def _walk(url: str, walk: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
             return
 
 
+def _aggregate(url: str, stream: str, windows: list[dict[str, Any]]) -> None:
+    with requests.Session() as session:
+        for window in windows:
+            body = {"request": {"pipeline": [{"source": window}]}}
+            response = session.post(f"{url}/api/v1/aggregation", json=body)
+            response.raise_for_status()
+            _write(stream, _decode(response.content)["results"])
+    sys.stdout.buffer.flush()
+
+
 def main() -> None:
     """Follow the plan."""
     plan = json.loads(sys.argv[1])
     url = plan["url"]
+    if windows := plan.get("windows"):
+        _aggregate(url, plan["stream"], windows)
+        return
 
     def follow(walk: dict[str, Any]) -> list[int]:
         return [row["id"] for rows in _walk(url, walk) for row in rows]

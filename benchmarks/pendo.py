@@ -1,9 +1,10 @@
 """Read millions of grouped events: `python -m benchmarks.pendo`.
 
 A local server answers the aggregation with one day of prepared rows after the other, so that its
-own work is small. The tap runs as a program and writes to the null device. With `--peer`,
-singer-io's `tap-pendo` reads the same rows: it asks once for each feature and waits two seconds
-between requests, so that 200 features take it seven minutes.
+own work is small. The tap runs as a program whose output is kept in memory and counted afterwards;
+so does the floor, which fetches, decodes, encodes and writes the same answers and does nothing
+else. With `--peer`, singer-io's `tap-pendo` reads the same rows: it asks once for each feature and
+waits two seconds between requests, so that 200 features take it seven minutes.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ import argparse
 import datetime as dt
 import json
 import multiprocessing
-import os
-import subprocess
+import re
 import sys
 import tempfile
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from benchmarks import programs
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -27,14 +28,18 @@ if TYPE_CHECKING:
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 FEATURES = 200
-MADE_BEFORE = 10
-ROOT = Path(__file__).parents[1]
-PEER_HOME = ROOT / ".tools" / "bench-tap-pendo"
+PEER_HOME = programs.ROOT / ".tools" / "bench-tap-pendo"
 PEER_VERSION = "1.2.0"
+STREAM = "feature_events"
+#: What stands in a day of rows for a time: the whole of it, or its first digits.
+MARKS = re.compile(rb'("@@\w+@@"|999999\d\d)')
+#: Bytes of a record, at most about, and seconds that a program may take.
+RECORD_BYTES = 1000
+TIMEOUT = 1200.0
 
 
 def day_of_rows(rows: int) -> bytes:
-    """Make a day of rows, with marks where :func:`_move` puts times.
+    """Make a day of rows, with marks where :func:`moved` puts times.
 
     The text ``@@HH@@`` stands for an hour. A number that begins with ``999999HH`` is a time of its
     own within the hour's first 100 seconds.
@@ -75,30 +80,31 @@ def day_of_rows(rows: int) -> bytes:
     return json.dumps({"results": made}, separators=(",", ":")).encode()
 
 
+def moved(parts: list[bytes], first: int) -> bytes:
+    """Put a day's times where a prepared text, split at its marks, has none."""
+    times = {b'"@@week@@"': str(first - first % DAY_MS).encode()}
+    for hour in range(24):
+        begin = str(first + hour * HOUR_MS).encode()
+        times[b'"@@%02d@@"' % hour] = begin
+        times[b"999999%02d" % hour] = begin[:8]
+    day = parts.copy()
+    day[1::2] = map(times.__getitem__, parts[1::2])
+    return b"".join(day)
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, rows: int, days: int, start: int) -> None:
+    def __init__(self, rows: int, days: int) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.days = days
-        self.day = day_of_rows(rows)
-        # The first days are made before anybody asks, so that a short run does not wait for them.
-        firsts = [start + day * DAY_MS for day in range(min(days, MADE_BEFORE))]
-        self.ready = {first: _move(self.day, first) for first in firsts}
-        self.rows = [line.encode() for line in map(_compact, json.loads(self.day)["results"])]
+        day = day_of_rows(rows)
+        self.parts = MARKS.split(day)
+        self.rows = [_compact(row).encode() for row in json.loads(day)["results"]]
 
 
 def _compact(row: dict[str, Any]) -> str:
     return json.dumps(row, separators=(",", ":"))
-
-
-def _move(text: bytes, first: int) -> bytes:
-    """Put a day's times where a prepared text has none."""
-    text = text.replace(b'"@@week@@"', str(first - first % DAY_MS).encode())
-    for hour in range(24):
-        begin = str(first + hour * HOUR_MS).encode()
-        text = text.replace(b'"@@%02d@@"' % hour, begin).replace(b"999999%02d" % hour, begin[:8])
-    return text
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -120,11 +126,11 @@ class _Handler(BaseHTTPRequestHandler):
         series = source["timeSeries"]
         first = int(series["first"]) - int(series["first"]) % HOUR_MS
         if feature := source["featureEvents"].get("featureId"):
-            rows = b",".join(self.server.rows[int(feature[-3:]) :: FEATURES])
-            days = (_move(rows, first + day * DAY_MS) for day in range(self.server.days))
+            parts = MARKS.split(b",".join(self.server.rows[int(feature[-3:]) :: FEATURES]))
+            days = (moved(parts, first + day * DAY_MS) for day in range(self.server.days))
             self._answer(b'{"results":[' + b",".join(days) + b"]}")
         else:
-            self._answer(self.server.ready.get(first) or _move(self.server.day, first))
+            self._answer(moved(self.server.parts, first))
 
     def _answer(self, body: bytes) -> None:
         self.send_response(200)
@@ -137,59 +143,82 @@ class _Handler(BaseHTTPRequestHandler):
         """Stay silent."""
 
 
-def _serve(rows: int, days: int, start: int, pipe: Connection) -> None:
-    server = _Server(rows, days, start)
+def _serve(rows: int, days: int, pipe: Connection) -> None:
+    server = _Server(rows, days)
     pipe.send(f"http://127.0.0.1:{server.server_port}")
     server.serve_forever()
 
 
-def measure(days: int, rows: int, *, peer: bool) -> dict[str, dict[str, Any]]:
+def measure(days: int, rows: int, *, peer: bool) -> dict[str, programs.Run]:
     """Read so many days of so many rows.
 
     Returns:
-        By program: records, wall and CPU seconds, peak memory in MiB, CPU microseconds a record.
+        What it took, by program.
     """
     now = dt.datetime.now(dt.timezone.utc).replace(minute=0, second=0, microsecond=0)
-    begin = now - dt.timedelta(days=days)
-    start = begin.strftime("%Y-%m-%dT%H:%M:%SZ")
+    start = now - dt.timedelta(days=days)
     ours, theirs = multiprocessing.Pipe()
-    arguments = (rows, days, int(begin.timestamp() * 1000), theirs)
-    process = multiprocessing.Process(target=_serve, args=arguments, daemon=True)
+    process = multiprocessing.Process(target=_serve, args=(rows, days, theirs), daemon=True)
     process.start()
+    runs = {}
     try:
         url = ours.recv()
-        with tempfile.TemporaryDirectory() as folder:
-            results = {"this tap": _this_tap(Path(folder), url, start)}
+        with tempfile.TemporaryDirectory() as name:
+            commands = {
+                "this tap": _this_tap(Path(name), url, start),
+                "floor": _floor(url, start, days),
+            }
             if peer:
-                results["singer-io"] = _singer_io(Path(folder), url, start)
+                commands["singer-io"] = _singer_io(Path(name), url, start)
+            for program, command in commands.items():
+                runs[program] = programs.run(
+                    program,
+                    command,
+                    timeout=TIMEOUT,
+                    output=days * rows * RECORD_BYTES,
+                    stream=STREAM,
+                )
     finally:
         process.terminate()
         process.join()
-    for name, result in results.items():
-        if result["records"] != days * rows:
-            message = f"{name} wrote {result['records']} of {days * rows} records"
-            raise RuntimeError(message)
-    return results
+    for program, run in runs.items():
+        if run.records != days * rows:
+            message = f"{program} wrote {run.records} of {days * rows} records"
+            raise programs.RunFailed(message)
+    return runs
 
 
-def _this_tap(folder: Path, url: str, start: str) -> dict[str, Any]:
+def _written(moment: dt.datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _this_tap(folder: Path, url: str, start: dt.datetime) -> list[str]:
     config = {
         "pendo_integration_key": "benchmark",
         "pendo_api_url": url,
-        "start_date": start,
+        "start_date": _written(start),
         "pendo_reread_on_rule_change": False,
     }
     tap = [sys.executable, "-m", "tap_pendo_pipedrive"]
-    return _run(folder, tap, config, {"pendo_feature_events"})
+    return _with_catalog(folder / "ours", tap, config, {f"pendo_{STREAM}"})
 
 
-def _singer_io(folder: Path, url: str, start: str) -> dict[str, Any]:
-    python = PEER_HOME / "bin" / "python"
-    if not python.exists():
-        uv = str(ROOT / ".tools" / "uv" / "bin" / "uv")
-        peer = f"tap-pendo=={PEER_VERSION}"
-        subprocess.run([uv, "venv", "--quiet", str(PEER_HOME)], check=True)
-        subprocess.run([uv, "pip", "install", "--quiet", "-p", str(python), peer], check=True)
+def _floor(url: str, start: dt.datetime, days: int) -> list[str]:
+    firsts = [start + dt.timedelta(days=day) for day in range(days)]
+    windows = [
+        {
+            "featureEvents": {},
+            "timeSeries": {"first": int(first.timestamp() * 1000), "count": 24},
+        }
+        for first in firsts
+    ]
+    plan = {"url": url, "stream": STREAM, "windows": windows}
+    return [sys.executable, str(Path(__file__).with_name("floor.py")), json.dumps(plan)]
+
+
+def _singer_io(folder: Path, url: str, start: dt.datetime) -> list[str]:
+    if problem := programs.install(PEER_HOME, f"tap-pendo=={PEER_VERSION}"):
+        raise programs.RunFailed(problem)
     # Its oldest dependency looks for names that Python 3.10 has moved.
     launch = (
         "import collections, collections.abc as abc\n"
@@ -198,44 +227,23 @@ def _singer_io(folder: Path, url: str, start: str) -> dict[str, Any]:
         f"streams.US_BASE_URL = {url!r}\n"
         "tap_pendo.main()"
     )
-    config = {"x_pendo_integration_key": "benchmark", "period": "hourRange", "start_date": start}
-    streams = {"features", "feature_events"}
-    return _run(folder, [str(python), "-c", launch], config, streams)
+    config = {
+        "x_pendo_integration_key": "benchmark",
+        "period": "hourRange",
+        "start_date": _written(start),
+    }
+    tap = [str(PEER_HOME / "bin" / "python"), "-c", launch]
+    return _with_catalog(folder / "theirs", tap, config, {"features", STREAM})
 
 
-def _run(folder: Path, tap: list[str], config: dict[str, Any], streams: set[str]) -> dict[str, Any]:
+def _with_catalog(
+    folder: Path, tap: list[str], config: dict[str, Any], streams: set[str]
+) -> list[str]:
+    folder.mkdir()
     (folder / "config.json").write_text(json.dumps(config))
     line = [*tap, "--config", str(folder / "config.json")]
-    found = subprocess.run([*line, "--discover"], capture_output=True, check=True)
-    catalog = json.loads(found.stdout)
-    for entry in catalog["streams"]:
-        for each in entry["metadata"]:
-            if not each["breadcrumb"]:
-                each["metadata"]["selected"] = entry["tap_stream_id"] in streams
-    (folder / "catalog.json").write_text(json.dumps(catalog))
-    begin = time.monotonic()
-    # Written to a pipe and counted there, so that no program waits for a disk.
-    command = [*line, "--catalog", str(folder / "catalog.json")]
-    with (folder / "log").open("wb") as log:
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
-        if child.stdout is None:
-            raise RuntimeError
-        heads = (line[:80] for line in child.stdout)
-        records = sum(b'"RECORD"' in head and b'feature_events"' in head for head in heads)
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        raise RuntimeError((folder / "log").read_text()[-2000:])
-    wall = time.monotonic() - begin
-    cpu = usage.ru_utime + usage.ru_stime
-    return {
-        "records": records,
-        "wall_seconds": round(wall, 2),
-        "cpu_seconds": round(cpu, 2),
-        "cpu_us_a_record": round(cpu / records * 1e6, 2),
-        "records_a_second": round(records / wall),
-        "peak_mib": round(usage.ru_maxrss / 1024),
-    }
+    (folder / "catalog.json").write_text(json.dumps(programs.catalog_of(line, streams)))
+    return [*line, "--catalog", str(folder / "catalog.json")]
 
 
 def main() -> None:
@@ -245,10 +253,14 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=33_333, help="rows a day")
     parser.add_argument("--peer", action="store_true", help="measure singer-io's tap too")
     options = parser.parse_args()
-    for program, result in measure(options.days, options.rows, peer=options.peer).items():
-        print(program)
-        for name, value in result.items():
-            print(f"{name:>20}  {value}")
+    records = options.days * options.rows
+    print(f"{records:,} rows in {options.days} days; compare ratios, not absolute figures")
+    print(f"{'':<12}{'wall s':>9}{'rec/s':>9}{'CPU s':>8}{'us/rec':>8}{'MiB':>6}")
+    for program, run in measure(options.days, options.rows, peer=options.peer).items():
+        print(
+            f"{program:<12}{run.wall:>9.2f}{records / run.wall:>9,.0f}{run.cpu:>8.2f}"
+            f"{run.cpu / records * 1e6:>8.2f}{run.peak_mib:>6.0f}"
+        )
 
 
 if __name__ == "__main__":
