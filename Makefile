@@ -1,8 +1,10 @@
 # Everything here needs only `make` and a Python from 3.10 to 3.14; the rest is created under .venv/,
-# .tools/ and .demo/. `PYTHON=python3.13 make ...` picks another interpreter.
+# .tools/ and .demo/. `PYTHON=python3.13 make ...` picks another interpreter, and `WORKERS=0 make test`
+# runs the tests in one process instead of one for each core.
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+WORKERS ?= auto
 BENCH_ARGS ?=
 
 SHELL := /bin/bash
@@ -42,7 +44,7 @@ demo: .venv/.stamp .tools/meltano/.stamp ## Load Pendo and Pipedrive into Postgr
 
 test: .venv/.stamp .tools/target-jsonl/.stamp .tools/target-postgres/.stamp ## Run the tests (PYTEST_ARGS="-k state")
 	$(call say,Tests)
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 lint: .venv/.stamp ## Check style with ruff
 	@$(BIN)/ruff check .

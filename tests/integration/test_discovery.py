@@ -210,6 +210,7 @@ def test_forbidden_definitions_leave_custom_fields_open(
     assert any(record["custom_fields"] for record in records)
     warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
     assert any("pipedrive_persons" in text and "untyped" in text for text in warnings)
+    assert len([each for each in pipedrive.requests if each.path == "/api/v2/personFields"]) == 1
     assert "pipedrive_person_fields" in log_text(caplog).rsplit("Skipped as forbidden", 1)[1]
 
 

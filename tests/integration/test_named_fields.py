@@ -593,8 +593,8 @@ def test_forbidden_definitions_leave_values_under_their_codes(
                 assert values == wanted[found["id"]]
             assert set(values) == set(wanted[found["id"]])
         assert warnings(caplog, f"{stream}: its custom fields stay untyped")
-    # Early in discovery, and once for each stream in discovery and in the sync.
-    assert asked(pipedrive, "/api/v2/dealFields") == 5
+    # In discovery, and in the sync.
+    assert asked(pipedrive, "/api/v2/dealFields") == 2
 
 
 def test_definitions_that_cannot_be_read_fail_the_stream(

@@ -46,6 +46,7 @@ class FieldStream(CursorStream):
         super().__init__(tap, client)
         self._lock = threading.Lock()
         self._known: Definitions | None = None
+        self._forbidden: StreamForbidden | None = None
         self._looked_for: set[str] = set()
         self._next_look = 0.0
 
@@ -59,10 +60,20 @@ class FieldStream(CursorStream):
         threading.Thread(target=fetch, daemon=True).start()
 
     def known(self) -> Definitions:
-        """The definitions, fetched now unless they were before."""
+        """The definitions, fetched now unless they were before.
+
+        Raises:
+            StreamForbidden: They may not be read, which is asked for once only.
+        """
         with self._lock:
+            if self._forbidden is not None:
+                raise self._forbidden
             if self._known is None:
-                self._known = self._fetch()
+                try:
+                    self._known = self._fetch()
+                except StreamForbidden as reason:
+                    self._forbidden = reason
+                    raise
             return self._known
 
     def codes_so_far(self) -> list[str]:
