@@ -44,7 +44,8 @@ demo: .venv/.stamp .tools/meltano/.stamp ## Load Pendo and Pipedrive into Postgr
 
 test: .venv/.stamp .tools/target-jsonl/.stamp .tools/target-postgres/.stamp ## Run the tests (PYTEST_ARGS="-k state")
 	$(call say,Tests)
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
+		$(PYTEST_ARGS)
 
 lint: .venv/.stamp ## Check style with ruff
 	@$(BIN)/ruff check .
