@@ -8,9 +8,6 @@ import functools
 
 UTC = dt.timezone.utc
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - its text shall have no offset
-#: What follows a minute, and a second, in a text; to look them up takes a third of formatting.
-_SECONDS = tuple(f"{second:02}" for second in range(60))
-_FRACTIONS = ("Z", *(f".{milliseconds:03}Z" for milliseconds in range(1, 1000)))
 
 
 def parse(value: str) -> dt.datetime:
@@ -65,12 +62,19 @@ def from_epoch_ms(milliseconds: float) -> str | None:
     """
     if not milliseconds:
         return None
-    seconds, rest = divmod(int(milliseconds), 1000)
-    minutes, seconds = divmod(seconds, 60)
+    minutes, rest = divmod(int(milliseconds), 60_000)
     try:
-        return _minute(minutes) + _SECONDS[seconds] + _FRACTIONS[rest]
+        return _minute(minutes) + _rests_of_minutes()[rest]
     except OverflowError:
         return None
+
+
+@functools.cache
+def _rests_of_minutes() -> list[str]:
+    """Write each millisecond of a minute: to look one up takes a third of writing it."""
+    seconds = [f"{second:02}" for second in range(60)]
+    fractions = ["Z", *(f".{milliseconds:03}Z" for milliseconds in range(1, 1000))]
+    return [second + fraction for second in seconds for fraction in fractions]
 
 
 @functools.lru_cache(maxsize=1 << 12)

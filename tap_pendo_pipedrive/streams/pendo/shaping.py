@@ -166,11 +166,15 @@ _NUMBERS: t.Final = frozenset(
 )
 #: What an attribute that nobody documents holds if it is no dimension.
 _UNCOUNTED: t.Final = frozenset({int, float, types.NoneType})
-_ENCODE: t.Final = msgspec.json.Encoder(order="sorted").encode
+_ENCODE: t.Final = msgspec.json.Encoder(order="deterministic").encode
 
 
 def hash_of(values: Record | msgspec.Struct) -> str:
-    """Hash values with their names, in any order, to 32 hexadecimal digits."""
+    """Hash values with their names to 32 hexadecimal digits.
+
+    Args:
+        values: In any order; the fields of a struct in that of their names.
+    """
     return hashlib.blake2b(_ENCODE(values), digest_size=16).hexdigest()
 
 
